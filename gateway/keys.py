@@ -1,0 +1,31 @@
+"""Names of everything the gateway keeps in Redis; one place, so that an ACL can be written from it.
+
+Rows travel as text: ``{"data":[ROW,ROW],"trnm":"REAL"}`` is assembled by the hub from rows that were
+encoded once, escaped to ASCII, by the upstream. A topic is ``TYPE:ITEM``, e.g. ``0B:005930``.
+"""
+
+PREFIX = "gateway:"
+#: JSON of :class:`gateway.status.GatewayStatus`, one per slot, with a TTL.
+STATUS = PREFIX + "status:{slot}"
+#: List of JSON attempts, newest first, trimmed to 200.
+ATTEMPTS = PREFIX + "attempts:{slot}"
+#: Pub/sub channel that repeats STATUS on every change.
+STATUS_CHANNEL = PREFIX + "status"
+#: Pub/sub channel of one topic. Message: ``FENCE|ROW,ROW`` (ASCII decimal fencing number).
+ROWS_CHANNEL = PREFIX + "rows:{topic}"
+#: Hash of topic to ``FENCE|UNIX_MS|ROW``: the last known value.
+LAST = PREFIX + "last"
+#: JSON list of the topics one web process wants, with a TTL (``FEED_WANTED_TTL``).
+WANTED = PREFIX + "wanted:{process}"
+#: JSON of one web process's feed (connections, topics, drops), with a TTL.
+FEED = PREFIX + "feed:{process}"
+#: Owner of a slot: ``OWNER|FENCE`` with the lease's TTL.
+LEASE = PREFIX + "lease:{slot}"
+#: Last fencing number of a slot.
+FENCE = PREFIX + "fence:{slot}"
+#: List of JSON commands for a slot (``resume``, ``open_breaker``, ``close_breaker``), at most 20.
+COMMANDS = PREFIX + "commands:{slot}"
+#: Feed tokens: SHA-256 of the token to JSON, with the token's lifetime as TTL.
+TOKEN = PREFIX + "token:{digest}"
+#: Heartbeats of other parts: unix seconds as text, with a TTL.
+HEARTBEAT = "heartbeat:{name}"

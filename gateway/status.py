@@ -1,0 +1,137 @@
+"""What the gateway tells others about itself: the only gateway module that monitoring may read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import redis
+
+from gateway import keys
+
+
+class FeedState(StrEnum):
+    """State of the feed as end users are told it."""
+
+    LIVE = "live"
+    RECONNECTING = "reconnecting"
+    STALE = "stale"
+    PARKED = "parked"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayStatus:
+    """One upstream session. Times are unix seconds, ``next_retry_s`` counts from ``at``.
+
+    ``session`` is the session machine's state (IDLE, TOKEN, …), ``feed`` what clients are told,
+    ``breaker`` one of closed, open, half_open. ``owner`` names the process that holds the lease.
+    """
+
+    slot: str
+    at: float
+    session: str
+    feed: FeedState
+    since: float
+    attempts: int = 0
+    attempts_total: int = 0
+    next_retry_s: float | None = None
+    breaker: str = "closed"
+    breaker_manual: bool = False
+    last_error: str = ""
+    mode: str = "simulator"
+    url: str = ""
+    topics: int = 0
+    unplaced: int = 0
+    rows_in: int = 0
+    last_row_at: float | None = None
+    lag_ms: float | None = None
+    owner: str = ""
+    standbys: int = 0
+    fence: int = 0
+    log_lines: int = 0
+    log_dropped: int = 0
+    retry: dict[str, float] | None = None
+
+    def encode(self) -> bytes:
+        """Return JSON for Redis."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, raw: bytes) -> GatewayStatus:
+        """Read :meth:`encode`'s output; unknown fields are ignored, so that versions can differ.
+
+        Raises:
+            ValueError: it is not such JSON.
+        """
+        data: dict[str, Any] = orjson.loads(raw)
+        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        try:
+            known["feed"] = FeedState(known["feed"])
+            return cls(**known)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a gateway status: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedStatus:
+    """One web process's side of the feed."""
+
+    process: str
+    at: float
+    connections: int = 0
+    topics: int = 0
+    rows_out: int = 0
+    dropped: int = 0
+    closes: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One connection attempt. ``delay_before`` is the wait that preceded it, in seconds."""
+
+    at: float
+    number: int
+    delay_before: float
+    outcome: str
+    reason: str = ""
+    live_for: float = 0.0
+
+
+def read_statuses(client: redis.Redis, slots: Iterable[str]) -> list[GatewayStatus]:
+    """Return the status of each slot that has one; a missing one means no gateway runs for it.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    names = [keys.STATUS.format(slot=slot) for slot in slots]
+    raws = client.mget(names) if names else []
+    return [GatewayStatus.decode(raw) for raw in raws if raw]
+
+
+def read_attempts(client: redis.Redis, slot: str, limit: int = 200) -> list[Attempt]:
+    """Return the newest attempts of ``slot``, newest first.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    raws = client.lrange(keys.ATTEMPTS.format(slot=slot), 0, limit - 1)
+    return [Attempt(**orjson.loads(raw)) for raw in raws]
+
+
+def read_feeds(client: redis.Redis) -> list[FeedStatus]:
+    """Return each web process's feed status (at most 1,000 processes).
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    names = []
+    for name in client.scan_iter(match=keys.FEED.format(process="*"), count=500):
+        names.append(name)
+        if len(names) == 1000:
+            break
+    raws = client.mget(names) if names else []
+    return [FeedStatus(**orjson.loads(raw)) for raw in raws if raw]

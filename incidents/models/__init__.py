@@ -1,0 +1,65 @@
+"""Rows of incidents, evidence, reports, checklists and messages."""
+
+from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
+from incidents.models.evidence import Evidence, EvidenceKind
+from incidents.models.incident import (
+    OPEN_STATES,
+    Incident,
+    IncidentSignal,
+    Severity,
+    State,
+    TimelineEvent,
+    TimelineKind,
+)
+from incidents.models.notification import DeliveryState, Notification, NotificationKind
+from incidents.models.report import (
+    AccessRow,
+    CauseKind,
+    CauseRow,
+    CodeProblem,
+    EmergencyCommand,
+    ExtraSection,
+    FixRow,
+    LongTermItem,
+    Priority,
+    ProblemDetail,
+    Provenance,
+    ProxyChange,
+    Report,
+    ReportFile,
+    StatusRow,
+)
+
+__all__ = [
+    "OPEN_STATES",
+    "AccessRow",
+    "CauseKind",
+    "CauseRow",
+    "ChecklistItem",
+    "CodeProblem",
+    "DeliveryState",
+    "EmergencyCommand",
+    "Evidence",
+    "EvidenceKind",
+    "ExtraSection",
+    "FixRow",
+    "Incident",
+    "IncidentSignal",
+    "ItemState",
+    "LongTermItem",
+    "Notification",
+    "NotificationKind",
+    "Outcome",
+    "Priority",
+    "ProblemDetail",
+    "Provenance",
+    "ProxyChange",
+    "Report",
+    "ReportFile",
+    "Severity",
+    "State",
+    "StatusRow",
+    "TimelineEvent",
+    "TimelineKind",
+    "VerificationRun",
+]

@@ -1,0 +1,78 @@
+"""Prevention checklist: a person's tick is a claim, only evidence verifies."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from incidents.models.report import Priority
+
+
+class ItemState(models.TextChoices):
+    """``claimed`` is a person's tick; ``verified`` and ``failing`` come from a verifier only."""
+
+    OPEN = "open", _("Open")
+    CLAIMED = "claimed", _("Claimed")
+    VERIFIED = "verified", _("Verified")
+    FAILING = "failing", _("Failing")
+    STALE = "stale", _("Stale")
+    WAIVED = "waived", _("Waived")
+
+
+class Outcome(models.TextChoices):
+    """Result of one verification; ``unknown`` never reopens an item."""
+
+    PASS = "pass", _("Pass")
+    FAIL = "fail", _("Fail")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class ChecklistItem(models.Model):
+    """One preventive measure of an incident's report."""
+
+    report = models.ForeignKey("incidents.Report", models.CASCADE, related_name="checklist")
+    order = models.PositiveIntegerField(_("order"), default=0)
+    text = models.CharField(_("measure"), max_length=500)
+    priority = models.CharField(_("priority"), max_length=2, choices=Priority, default=Priority.P1)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("owner")
+    )
+    due = models.DateField(_("due"), null=True, blank=True)
+    state = models.CharField(_("state"), max_length=16, choices=ItemState, default=ItemState.OPEN)
+    verifier = models.CharField(_("verifier"), max_length=64, blank=True)
+    parameters = models.JSONField(_("parameters"), default=dict, blank=True)
+    target = models.CharField(_("target service"), max_length=200, blank=True)
+    observed = models.CharField(_("observed"), max_length=500, blank=True)
+    checked_at = models.DateTimeField(_("checked"), null=True, blank=True)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    waived_until = models.DateField(_("waived until"), null=True, blank=True)
+    waiver_reason = models.CharField(_("waiver reason"), max_length=500, blank=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("checklist item")
+        verbose_name_plural = _("checklist items")
+        ordering = ["report", "order", "pk"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class VerificationRun(models.Model):
+    """What one run of a verifier saw; an item keeps its last 30, its first pass and its last fail."""
+
+    item = models.ForeignKey(ChecklistItem, models.CASCADE, related_name="runs")
+    at = models.DateTimeField(_("time"))
+    outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
+    observed = models.CharField(_("observed"), max_length=500)
+    method = models.CharField(_("method"), max_length=200)
+
+    class Meta:
+        verbose_name = _("verification")
+        verbose_name_plural = _("verifications")
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.get_outcome_display()} {self.observed}"

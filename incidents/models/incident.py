@@ -1,0 +1,151 @@
+"""An incident, the signals that keep it open, and its timeline."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class Severity(models.TextChoices):
+    """How bad it is; ``critical`` wakes somebody."""
+
+    CRITICAL = "critical", _("Critical")
+    WARNING = "warning", _("Warning")
+    INFO = "info", _("Info")
+
+
+class State(models.TextChoices):
+    """Lifecycle of an incident; ``incidents.transitions`` says which moves are legal."""
+
+    DETECTED = "detected", _("Detected")
+    ACKNOWLEDGED = "acknowledged", _("Acknowledged")
+    MITIGATED = "mitigated", _("Mitigated")
+    RESOLVED = "resolved", _("Resolved")
+    REVIEWED = "reviewed", _("Reviewed")
+    CLOSED = "closed", _("Closed")
+
+
+OPEN_STATES = (State.DETECTED, State.ACKNOWLEDGED, State.MITIGATED)
+
+
+class Incident(models.Model):
+    """One outage with one cause. Moves only through ``incidents.services``."""
+
+    number = models.PositiveIntegerField(_("number"), unique=True)
+    title = models.CharField(_("title"), max_length=200)
+    slug = models.SlugField(_("slug"), max_length=80, allow_unicode=True)
+    fingerprint = models.CharField(_("fingerprint"), max_length=200, db_index=True)
+    services = models.JSONField(_("services"), default=list, blank=True)
+    severity = models.CharField(_("severity"), max_length=16, choices=Severity, default=Severity.CRITICAL)
+    state = models.CharField(_("state"), max_length=16, choices=State, default=State.DETECTED)
+    lead = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("lead")
+    )
+    impact_started_at = models.DateTimeField(_("impact started"), null=True, blank=True)
+    opened_at = models.DateTimeField(_("opened"))
+    acknowledged_at = models.DateTimeField(_("acknowledged"), null=True, blank=True)
+    mitigated_at = models.DateTimeField(_("mitigated"), null=True, blank=True)
+    resolved_at = models.DateTimeField(_("resolved"), null=True, blank=True)
+    reviewed_at = models.DateTimeField(_("reviewed"), null=True, blank=True)
+    closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+    green_since = models.DateTimeField(_("green since"), null=True, blank=True)
+    resolve_after_s = models.FloatField(
+        _("resolve window (s)"), default=300.0, help_text=_("Seconds of green before it resolves by itself.")
+    )
+    reopened = models.PositiveIntegerField(_("times reopened"), default=0)
+    import_key = models.CharField(
+        _("import key"),
+        max_length=200,
+        null=True,
+        blank=True,
+        unique=True,
+        editable=False,
+    )
+
+    class Meta:
+        verbose_name = _("incident")
+        verbose_name_plural = _("incidents")
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["fingerprint"],
+                condition=Q(state__in=["detected", "acknowledged", "mitigated"]),
+                name="one_open_incident_per_fingerprint",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"INC-{self.number} {self.title}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still burns (detected, acknowledged or mitigated)."""
+        return self.state in OPEN_STATES
+
+
+class IncidentSignal(models.Model):
+    """One alert attached to an incident; the incident is green when every signal is cleared."""
+
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="signals")
+    key = models.CharField(_("key"), max_length=200)
+    title = models.CharField(_("title"), max_length=300)
+    severity = models.CharField(_("severity"), max_length=16, choices=Severity)
+    detail = models.JSONField(_("detail"), default=dict, blank=True)
+    opened_at = models.DateTimeField(_("opened"))
+    cleared_at = models.DateTimeField(_("cleared"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("signal")
+        verbose_name_plural = _("signals")
+        ordering = ["opened_at", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["incident", "key"], condition=Q(cleared_at=None), name="one_open_signal_per_key"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class TimelineKind(models.TextChoices):
+    """What happened. System events carry their values in ``data`` and are worded when shown."""
+
+    OPENED = "opened", _("Incident opened")
+    SIGNAL = "signal", _("Alert attached")
+    CLEARED = "cleared", _("Alert cleared")
+    EVIDENCE = "evidence", _("Evidence frozen")
+    DRAFTED = "drafted", _("Report drafted")
+    STATE = "state", _("State changed")
+    NOTIFIED = "notified", _("Message delivered")
+    NOTIFY_FAILED = "notify_failed", _("Message not delivered")
+    REOPENED = "reopened", _("Incident reopened")
+    IMPORTED = "imported", _("Report imported")
+    CHECKLIST = "checklist", _("Checklist changed")
+    ACTION = "action", _("Action")
+    NOTE = "note", _("Note")
+
+
+class TimelineEvent(models.Model):
+    """Append-only: system events and people's notes. Nobody rewrites one."""
+
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="timeline")
+    at = models.DateTimeField(_("time"))
+    kind = models.CharField(_("kind"), max_length=16, choices=TimelineKind)
+    text = models.TextField(_("text"), blank=True)
+    data = models.JSONField(_("data"), default=dict, blank=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("actor")
+    )
+    evidence = models.ForeignKey("incidents.Evidence", models.SET_NULL, null=True, blank=True)
+    starred = models.BooleanField(_("in the report"), default=False)
+
+    class Meta:
+        verbose_name = _("timeline event")
+        verbose_name_plural = _("timeline")
+        ordering = ["at", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.text}".strip()
