@@ -17,15 +17,27 @@ ROWS_CHANNEL = PREFIX + "rows:{topic}"
 LAST = PREFIX + "last"
 #: JSON list of the topics one web process wants, with a TTL (``FEED_WANTED_TTL``).
 WANTED = PREFIX + "wanted:{process}"
+#: Pub/sub channel that says "read the WANTED keys now"; the message itself means nothing.
+WANTED_CHANNEL = PREFIX + "wanted"
 #: JSON of one web process's feed (connections, topics, drops), with a TTL.
 FEED = PREFIX + "feed:{process}"
 #: Owner of a slot: ``OWNER|FENCE`` with the lease's TTL.
 LEASE = PREFIX + "lease:{slot}"
 #: Last fencing number of a slot.
 FENCE = PREFIX + "fence:{slot}"
+#: Sorted set of the processes that stand by for a slot, scored with the unix time they were last seen.
+STANDBY = PREFIX + "standby:{slot}"
 #: List of JSON commands for a slot (``resume``, ``open_breaker``, ``close_breaker``), at most 20.
 COMMANDS = PREFIX + "commands:{slot}"
 #: Feed tokens: SHA-256 of the token to JSON, with the token's lifetime as TTL.
 TOKEN = PREFIX + "token:{digest}"
+#: The feed token a key holds now, as JSON ``{"nonce","expires"}``; the token itself is never stored.
+TOKEN_OF = PREFIX + "token-of:{key}"
+#: Browser tickets: SHA-256 of the ticket to JSON, taken away by the first use.
+TICKET = PREFIX + "ticket:{digest}"
+#: Counters of one minute: failed token requests by address, tickets by subject.
+COUNTER = PREFIX + "count:{what}:{who}"
+#: Pub/sub channel of feed keys whose rights changed. Message: the key's number.
+KEYS_CHANNEL = PREFIX + "keys"
 #: Heartbeats of other parts: unix seconds as text, with a TTL.
 HEARTBEAT = "heartbeat:{name}"
