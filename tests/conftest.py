@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
-IN_CI = os.environ.get("CI") == "true"
-CHROMIUM = shutil.which("chromium")
-
-
-def require(found: object, what: str) -> None:
-    """Skip the test when an optional component is missing; in CI that is a failure.
-
-    Raises:
-        pytest.fail.Exception: the component is missing and ``CI=true``.
-    """
-    if found:
-        return
-    if IN_CI:
-        pytest.fail(f"{what} is required in CI")
-    pytest.skip(f"{what} not found")
+from tests.engine import busybox_image, docker_client, docker_host
+from tests.require import IN_CI, require
 
 
 @pytest.fixture
@@ -41,3 +27,14 @@ def redis_client() -> Iterator[redis.Redis]:
 def seed_report() -> Path:
     """The seed report, kept beside the tests."""
     return Path(__file__).parent / "data" / "seed-report.md"
+
+
+__all__ = [
+    "IN_CI",
+    "busybox_image",
+    "docker_client",
+    "docker_host",
+    "redis_client",
+    "require",
+    "seed_report",
+]

@@ -59,11 +59,11 @@ def start_valkey(folder: Path, port: int) -> subprocess.Popen[bytes]:
     raise RuntimeError(f"valkey-server did not answer on port {port}")
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End ``process`` by pid: SIGTERM, then SIGKILL after five seconds."""
+def stop(process: subprocess.Popen[bytes], timeout: float = 5.0) -> None:
+    """End ``process`` by pid: SIGTERM, then SIGKILL after ``timeout`` seconds."""
     process.terminate()
     try:
-        process.wait(5)
+        process.wait(timeout)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
