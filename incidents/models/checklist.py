@@ -32,9 +32,12 @@ class Outcome(models.TextChoices):
 class ChecklistItem(models.Model):
     """One preventive measure of an incident's report."""
 
-    report = models.ForeignKey("incidents.Report", models.CASCADE, related_name="checklist")
+    report = models.ForeignKey(
+        "incidents.Report", models.CASCADE, related_name="checklist", verbose_name=_("report")
+    )
     order = models.PositiveIntegerField(_("order"), default=0)
-    text = models.CharField(_("measure"), max_length=500)
+    text = models.TextField(_("measure"))
+    draft_key = models.CharField(_("draft key"), max_length=100, blank=True, editable=False)
     priority = models.CharField(_("priority"), max_length=2, choices=Priority, default=Priority.P1)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("owner")
@@ -49,6 +52,14 @@ class ChecklistItem(models.Model):
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
     waived_until = models.DateField(_("waived until"), null=True, blank=True)
     waiver_reason = models.CharField(_("waiver reason"), max_length=500, blank=True)
+    waived_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("waived by"),
+    )
     history = HistoricalRecords()
 
     class Meta:
@@ -63,7 +74,9 @@ class ChecklistItem(models.Model):
 class VerificationRun(models.Model):
     """What one run of a verifier saw; an item keeps its last 30, its first pass and its last fail."""
 
-    item = models.ForeignKey(ChecklistItem, models.CASCADE, related_name="runs")
+    item = models.ForeignKey(
+        ChecklistItem, models.CASCADE, related_name="runs", verbose_name=_("checklist item")
+    )
     at = models.DateTimeField(_("time"))
     outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
     observed = models.CharField(_("observed"), max_length=500)

@@ -20,7 +20,9 @@ class EvidenceKind(models.TextChoices):
 class Evidence(models.Model):
     """One checksummed, redacted bundle. ``payload`` is zlib-compressed UTF-8 JSON, at most 5 MiB unpacked."""
 
-    incident = models.ForeignKey("incidents.Incident", models.CASCADE, related_name="evidence")
+    incident = models.ForeignKey(
+        "incidents.Incident", models.CASCADE, related_name="evidence", verbose_name=_("incident")
+    )
     kind = models.CharField(_("kind"), max_length=16, choices=EvidenceKind)
     subject = models.CharField(_("subject"), max_length=200, blank=True)
     captured_at = models.DateTimeField(_("captured"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -55,6 +57,18 @@ class Incident(models.Model):
         _("resolve window (s)"), default=300.0, help_text=_("Seconds of green before it resolves by itself.")
     )
     reopened = models.PositiveIntegerField(_("times reopened"), default=0)
+    reopened_at = models.DateTimeField(_("reopened at"), null=True, blank=True)
+    frozen_at = models.DateTimeField(
+        _("evidence frozen"), null=True, blank=True, help_text=_("Set by the worker that claimed the freeze.")
+    )
+    recurrence_of = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="recurrences",
+        verbose_name=_("recurrence of"),
+    )
     import_key = models.CharField(
         _("import key"),
         max_length=200,
@@ -84,11 +98,16 @@ class Incident(models.Model):
         """Whether it still burns (detected, acknowledged or mitigated)."""
         return self.state in OPEN_STATES
 
+    @property
+    def burning_since(self) -> datetime:
+        """When the present (or last) occurrence began: the reopening, or the opening."""
+        return self.reopened_at or self.opened_at
+
 
 class IncidentSignal(models.Model):
     """One alert attached to an incident; the incident is green when every signal is cleared."""
 
-    incident = models.ForeignKey(Incident, models.CASCADE, related_name="signals")
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="signals", verbose_name=_("incident"))
     key = models.CharField(_("key"), max_length=200)
     title = models.CharField(_("title"), max_length=300)
     severity = models.CharField(_("severity"), max_length=16, choices=Severity)
@@ -131,7 +150,9 @@ class TimelineKind(models.TextChoices):
 class TimelineEvent(models.Model):
     """Append-only: system events and people's notes. Nobody rewrites one."""
 
-    incident = models.ForeignKey(Incident, models.CASCADE, related_name="timeline")
+    incident = models.ForeignKey(
+        Incident, models.CASCADE, related_name="timeline", verbose_name=_("incident")
+    )
     at = models.DateTimeField(_("time"))
     kind = models.CharField(_("kind"), max_length=16, choices=TimelineKind)
     text = models.TextField(_("text"), blank=True)
@@ -139,7 +160,9 @@ class TimelineEvent(models.Model):
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("actor")
     )
-    evidence = models.ForeignKey("incidents.Evidence", models.SET_NULL, null=True, blank=True)
+    evidence = models.ForeignKey(
+        "incidents.Evidence", models.SET_NULL, null=True, blank=True, verbose_name=_("evidence")
+    )
     starred = models.BooleanField(_("in the report"), default=False)
 
     class Meta:

@@ -23,9 +23,15 @@ class DeliveryState(models.TextChoices):
 
 
 class Notification(models.Model):
-    """One message for one occurrence of one incident; claimed by conditional UPDATE, sent at most once."""
+    """One message for one occurrence of one incident.
 
-    incident = models.ForeignKey("incidents.Incident", models.CASCADE, related_name="notifications")
+    A worker claims it by a conditional UPDATE that also moves ``next_attempt_at`` ahead by the claim's
+    lease; ``delivered_to`` holds the digests of the channels that took it, so that a retry skips them.
+    """
+
+    incident = models.ForeignKey(
+        "incidents.Incident", models.CASCADE, related_name="notifications", verbose_name=_("incident")
+    )
     kind = models.CharField(_("kind"), max_length=16, choices=NotificationKind)
     occurrence = models.PositiveIntegerField(_("occurrence"), default=0)
     subject = models.CharField(_("subject"), max_length=250)
@@ -37,6 +43,7 @@ class Notification(models.Model):
     created_at = models.DateTimeField(_("created"))
     next_attempt_at = models.DateTimeField(_("next attempt"))
     delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
+    delivered_to = models.JSONField(_("delivered channels"), default=list, blank=True, editable=False)
     last_error = models.CharField(_("last error"), max_length=300, blank=True)
 
     class Meta:

@@ -42,6 +42,13 @@ class Report(models.Model):
     root_cause_evidence = models.ForeignKey(
         "incidents.Evidence", models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    empty_sections = models.JSONField(
+        _("sections without data"),
+        default=list,
+        blank=True,
+        editable=False,
+        help_text=_("Sections that are printed with the words “no data”."),
+    )
     drafted_at = models.DateTimeField(_("drafted"), null=True, blank=True)
     history = HistoricalRecords()
 
@@ -54,9 +61,14 @@ class Report(models.Model):
 
 
 class Row(models.Model):
-    """Shared columns of every section's rows."""
+    """Shared columns of every section's rows.
 
-    report = models.ForeignKey(Report, models.CASCADE)
+    ``draft_key`` names the sentence of the draft that a row came from (``status:api-gateway``), so that a
+    new draft or another language finds it again; a row that a person wrote has none or keeps the old one.
+    """
+
+    report = models.ForeignKey(Report, models.CASCADE, verbose_name=_("report"))
+    draft_key = models.CharField(_("draft key"), max_length=100, blank=True, editable=False)
     order = models.PositiveIntegerField(_("order"), default=0)
     provenance = models.CharField(
         _("provenance"), max_length=8, choices=Provenance, default=Provenance.PERSON
@@ -73,10 +85,10 @@ class Row(models.Model):
 class StatusRow(Row):
     """One service in "current state". Texts are as printed, Markdown emphasis included."""
 
-    service = models.CharField(_("service"), max_length=200)
-    state = models.CharField(_("state"), max_length=200)
-    cpu = models.CharField("CPU", max_length=100, blank=True)
-    memory = models.CharField(_("memory"), max_length=100, blank=True)
+    service = models.TextField(_("service"))
+    state = models.TextField(_("state"), blank=True)
+    cpu = models.TextField("CPU", blank=True)
+    memory = models.TextField(_("memory"), blank=True)
     history = HistoricalRecords()
 
     class Meta(Row.Meta):
@@ -87,13 +99,21 @@ class StatusRow(Row):
         return self.service
 
 
+class ProblemKind(models.TextChoices):
+    """``access`` is the problem under which the external-access table is printed."""
+
+    TEXT = "text", _("Text")
+    ACCESS = "access", _("External access")
+
+
 class ProblemDetail(Row):
     """One numbered problem; ``body`` is Markdown with its code blocks, lists and tables.
 
-    The external-access section of the layout is not one of these: its rows are :class:`AccessRow`.
+    At most one is of kind ``access``; the rows of its table are :class:`AccessRow`.
     """
 
-    title = models.CharField(_("title"), max_length=300)
+    kind = models.CharField(_("kind"), max_length=8, choices=ProblemKind, default=ProblemKind.TEXT)
+    title = models.TextField(_("title"))
     body = models.TextField(_("body (Markdown)"), blank=True)
     history = HistoricalRecords()
 
@@ -108,8 +128,8 @@ class ProblemDetail(Row):
 class AccessRow(Row):
     """One vantage of the external-access table."""
 
-    path = models.CharField(_("path"), max_length=500)
-    result = models.CharField(_("result"), max_length=300)
+    path = models.TextField(_("path"))
+    result = models.TextField(_("result"), blank=True)
     history = HistoricalRecords()
 
     class Meta(Row.Meta):
@@ -131,7 +151,7 @@ class CauseRow(Row):
     """One direct or secondary cause."""
 
     kind = models.CharField(_("kind"), max_length=10, choices=CauseKind)
-    text = models.CharField(_("cause"), max_length=500)
+    text = models.TextField(_("cause"))
     history = HistoricalRecords()
 
     class Meta(Row.Meta):
@@ -145,9 +165,9 @@ class CauseRow(Row):
 class CodeProblem(Row):
     """Current against right behaviour of the code."""
 
-    problem = models.CharField(_("problem"), max_length=300)
-    current = models.CharField(_("current"), max_length=300)
-    right = models.CharField(_("right behaviour"), max_length=300)
+    problem = models.TextField(_("problem"))
+    current = models.TextField(_("current"), blank=True)
+    right = models.TextField(_("right behaviour"), blank=True)
     history = HistoricalRecords()
 
     class Meta(Row.Meta):
@@ -161,8 +181,8 @@ class CodeProblem(Row):
 class EmergencyCommand(Row):
     """One immediate action: what it does and the command."""
 
-    comment = models.CharField(_("comment"), max_length=300, blank=True)
-    command = models.TextField(_("command"))
+    comment = models.TextField(_("comment"), blank=True)
+    command = models.TextField(_("command"), blank=True)
     history = HistoricalRecords()
 
     class Meta(Row.Meta):
@@ -176,8 +196,8 @@ class EmergencyCommand(Row):
 class FixRow(Row):
     """One change to a file."""
 
-    file = models.CharField(_("file"), max_length=300)
-    change = models.CharField(_("change"), max_length=500)
+    file = models.TextField(_("file"))
+    change = models.TextField(_("change"), blank=True)
     priority = models.CharField(_("priority"), max_length=2, choices=Priority, default=Priority.P1)
     history = HistoricalRecords()
 
@@ -192,7 +212,7 @@ class FixRow(Row):
 class ProxyChange(Row):
     """A proxy configuration change; ``body`` is Markdown with its code block."""
 
-    title = models.CharField(_("title"), max_length=300, blank=True)
+    title = models.TextField(_("title"), blank=True)
     body = models.TextField(_("body (Markdown)"))
     history = HistoricalRecords()
 
@@ -207,7 +227,7 @@ class ProxyChange(Row):
 class LongTermItem(Row):
     """One long-term improvement."""
 
-    text = models.CharField(_("improvement"), max_length=500)
+    text = models.TextField(_("improvement"))
     history = HistoricalRecords()
 
     class Meta(Row.Meta):
@@ -221,9 +241,9 @@ class LongTermItem(Row):
 class ReportFile(Row):
     """A report file and its path."""
 
-    label = models.CharField(_("label"), max_length=200)
-    path = models.CharField(_("path"), max_length=500)
-    note = models.CharField(_("note"), max_length=200, blank=True)
+    label = models.TextField(_("label"), blank=True)
+    path = models.TextField(_("path"), blank=True)
+    note = models.TextField(_("note"), blank=True)
     history = HistoricalRecords()
 
     class Meta(Row.Meta):
@@ -237,8 +257,10 @@ class ReportFile(Row):
 class ExtraSection(Row):
     """A section the layout does not know, kept as it was read."""
 
-    heading = models.CharField(_("heading"), max_length=300)
-    level = models.PositiveSmallIntegerField(_("level"), default=2)
+    heading = models.TextField(_("heading"), blank=True)
+    level = models.PositiveSmallIntegerField(
+        _("level"), default=2, help_text=_("0 for text without a heading.")
+    )
     body = models.TextField(_("body (Markdown)"), blank=True)
     after = models.CharField(_("after section"), max_length=40, blank=True)
     history = HistoricalRecords()
@@ -248,4 +270,4 @@ class ExtraSection(Row):
         verbose_name_plural = _("extra sections")
 
     def __str__(self) -> str:
-        return self.heading
+        return self.heading or self.body[:60]

@@ -1,0 +1,30 @@
+"""Errors of the incident services.
+
+* IncidentError
+    * IllegalMove: the lifecycle has no such step
+    * IncidentChanged: somebody else moved it first; look again
+    * StillFiring: alerts are still open
+    * PreventionOpen: a P0 measure is neither verified nor waived
+"""
+
+from __future__ import annotations
+
+
+class IncidentError(Exception):
+    """Base of every refusal; its text may be shown to a person."""
+
+
+class IllegalMove(IncidentError):
+    """The lifecycle has no step from the present state to the wanted one."""
+
+
+class IncidentChanged(IncidentError):
+    """Another worker or person moved the incident first."""
+
+
+class StillFiring(IncidentError):
+    """The incident has open alerts and cannot be resolved without force."""
+
+
+class PreventionOpen(IncidentError):
+    """A P0 measure is neither verified nor waived, so the incident cannot be closed."""

@@ -1,0 +1,24 @@
+"""Hand-over of work to the ``ops`` worker. Messages are JSON ids; losing one is repaired by the sweep."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import current_app
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+
+FREEZE = "incidents.freeze"
+QUEUE = "ops"
+
+
+def enqueue_freeze(incident_id: int) -> None:
+    """Ask a worker to freeze the evidence of an incident and draft its report.
+
+    A broker that does not answer is logged, not raised: ``incidents.resolve_green`` asks again.
+    """
+    try:
+        current_app.send_task(FREEZE, args=[incident_id], queue=QUEUE, retry=False)
+    except OperationalError:
+        logger.warning("Broker does not answer; freeze of incident id %s waits for the sweep", incident_id)

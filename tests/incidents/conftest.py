@@ -1,0 +1,40 @@
+"""A small named world: one clock, one service, one way to raise its alert."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from incidents import services
+from incidents.models import Severity
+
+NOW = datetime(2026, 11, 23, 0, 15, tzinfo=UTC)
+FINGERPRINT = "service:docker:api-gateway"
+
+
+def after(seconds: float) -> datetime:
+    """The clock, so many seconds after the start."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def fire(key: str = "health|api-gateway", **changes: Any) -> services.Signalled:
+    """Raise one alert of api-gateway at ``NOW``."""
+    given: dict[str, Any] = {
+        "fingerprint": FINGERPRINT,
+        "key": key,
+        "title": "헬스체크 연속 실패",
+        "service": "api-gateway",
+        "severity": Severity.WARNING,
+        "detail": {"value": 397, "limit": 3, "unit": "회"},
+        "at": NOW,
+        "resolve_after_s": 20.0,
+    }
+    return services.signal(**{**given, **changes})
+
+
+@pytest.fixture
+def korean(settings):
+    """Korean as the site's language, whatever the machine says."""
+    settings.LANGUAGE_CODE = "ko"
