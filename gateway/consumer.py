@@ -1,0 +1,247 @@
+"""``/ws``: Kiwoom's WebSocket protocol for end users, one instance per connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from gateway import feed_frames
+from gateway.auth import BadCredentials, Principal
+from gateway.feed_frames import BadFrame, Close, Code, Verdict
+from gateway.feed_queue import ClientQueue
+from gateway.feed_registrations import Registrations
+from gateway.feed_service import FeedService, FeedUnavailable, feed_service
+from gateway.hub import Client
+from gateway.limits import Bucket, LimitExceeded, client_address
+
+logger = logging.getLogger(__name__)
+
+#: Frames that may arrive before the LOGIN; they are answered after its reply.
+HELD_MAX = 64
+#: Frames a client may send at once, as clients do that register each item alone after a reconnect.
+BURST = 200.0
+#: Seconds that a client is told to wait while logins cannot be checked.
+UNAVAILABLE_RETRY = 5.0
+#: A token longer than this is none of ours.
+TOKEN_MAX = 512
+
+
+class FeedConsumer(AsyncWebsocketConsumer):
+    """One end user's connection.
+
+    Everything it holds is given back when ``__call__`` ends, because ``disconnect()`` is not always called.
+    """
+
+    service: FeedService
+    tasks: asyncio.TaskGroup
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: list[dict[str, Any]] = []
+        self._places = contextlib.ExitStack()
+        self._principal: Principal | None = None
+        self._client: Client | None = None
+        self._registrations: Registrations | None = None
+        self._verdict: Verdict | None = None
+        self._wake = asyncio.Event()
+        self._pump_task: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Serve the connection until it ends."""
+        self.service = feed_service()
+        self._bucket = Bucket(self.service.config.max_messages_per_second, BURST)
+        async with asyncio.TaskGroup() as self.tasks:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                self._release()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Pass an event to its handler, without Channels' look at database connections before each one.
+
+        No handler touches the database outside of ``database_sync_to_async``, which looks after its own.
+        """
+        match message["type"]:
+            case "websocket.connect":
+                await self.websocket_connect(message)
+            case "websocket.receive":
+                await self.websocket_receive(message)
+            case "websocket.disconnect":
+                await self.websocket_disconnect(message)
+
+    async def connect(self) -> None:
+        """Accept, then close with a reason if there is no place: a refused handshake cannot carry one."""
+        await self.accept()
+        loop = asyncio.get_running_loop()
+        timeout = self.service.config.login_timeout
+        if self.service.draining is not None:
+            self._end(self.service.draining)
+            return
+        try:
+            self._places.enter_context(self.service.limits.connection(self._address(), time.monotonic()))
+        except LimitExceeded as error:
+            self._end(error.verdict)
+            return
+        verdict = Verdict(Close.BAD_KEY, f"no LOGIN within {timeout:g} seconds")
+        self._deadline = loop.call_later(timeout, self._end, verdict)
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        """Handle one frame; a bad one is answered with an error, a client over a limit is closed."""
+        if self._verdict is not None:
+            return
+        limit = self.service.config.max_message_bytes
+        text = message.get("text")
+        if not self._bucket.take(time.monotonic()):
+            rate = self.service.config.max_messages_per_second
+            self._end(Verdict(Close.OVER_LIMIT, f"over {rate:g} messages per second", 10.0))
+        elif text is None:
+            self._end(Verdict(Close.UNSUPPORTED_DATA, "binary frames are not understood"))
+        elif len(text) > limit:
+            self._end(Verdict(Close.TOO_BIG, f"over {limit} bytes in one message"))
+        else:
+            try:
+                await self._frame(text)
+            except BadFrame as error:
+                await self._answer(error.reply)
+
+    async def disconnect(self, code: int) -> None:
+        """Count how connections end that the client closed."""
+        if self._verdict is None:
+            self.service.hub.closes[str(code)] += 1
+
+    async def _frame(self, text: str) -> None:
+        trnm, body = feed_frames.parse(text)
+        if trnm == "LOGIN":
+            await self._login(body)
+        elif self._client is not None:
+            self._request(self._client, trnm, body)
+        elif len(self._held) < HELD_MAX:
+            self._held.append(body)
+        else:
+            raise BadFrame(trnm, Code.NOT_LOGGED_IN, _("LOGIN comes first."))
+
+    async def _login(self, body: dict[str, Any]) -> None:
+        token = body.get("token")
+        if not isinstance(token, str) or not token:
+            await self._refuse(Code.NO_TOKEN, "[CODE=8005, MESSAGE=Token이 없습니다]")
+            return
+        try:
+            principal = await self._who(token)
+            if self._client is None:
+                self._places.enter_context(
+                    self.service.limits.subject(principal.subject, principal.max_connections)
+                )
+        except BadCredentials as error:
+            await self._refuse(Code.BAD_TOKEN, f"[CODE=8005, MESSAGE={error}]")
+        except LimitExceeded as error:
+            self._end(error.verdict)
+        except FeedUnavailable:
+            self._end(Verdict(Close.TRY_LATER, "logins cannot be checked now", UNAVAILABLE_RETRY))
+        else:
+            self._welcome(principal, full_status=body.get("status") is True)
+
+    async def _who(self, token: str) -> Principal:
+        if len(token) > TOKEN_MAX:
+            raise BadCredentials("Token이 유효하지 않습니다")
+        return await self.service.login(token)
+
+    def _welcome(self, principal: Principal, *, full_status: bool) -> None:
+        if self._client is not None:
+            self._client.queue.control(feed_frames.login_reply())
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._registrations = Registrations(principal.rights)
+        self._client = Client(
+            queue=ClientQueue(self.service.config, self._wake.set),
+            on_verdict=self._end,
+            name=principal.name,
+            key=principal.key,
+            token_digest=principal.token_digest,
+            full_status=full_status,
+            expires=principal.expires,
+        )
+        self._client.queue.control(feed_frames.login_reply())
+        self.service.hub.add(self._client)
+        self._pump_task = self.tasks.create_task(self._pump(self._client.queue))
+        held, self._held = self._held, []
+        for body in held:
+            try:
+                self._request(self._client, body["trnm"], body)
+            except BadFrame as error:
+                self._client.queue.control(error.reply)
+
+    def _request(self, client: Client, trnm: str, body: dict[str, Any]) -> None:
+        if trnm in feed_frames.IGNORED:
+            return
+        if trnm in feed_frames.CONDITION_SEARCH:
+            raise BadFrame(trnm, Code.NOT_ALLOWED, _("Condition search belongs to one account."))
+        if trnm not in ("REG", "REMOVE"):
+            raise BadFrame(trnm, Code.UNKNOWN_TRNM, _("Unknown trnm."))
+        assert self._registrations is not None, "a client that logged in has registrations"
+        self._registrations.apply(feed_frames.parse_registration(trnm, body))
+        client.queue.control(feed_frames.reply(trnm))
+        self.service.hub.set_topics(client, self._registrations.topics)
+
+    async def _refuse(self, code: Code, message: str) -> None:
+        text = _("The login was refused.") + message
+        await self.send(text_data=feed_frames.reply("LOGIN", code, text))
+        self._end(Verdict(Close.BAD_KEY, "the login was refused"))
+
+    async def _answer(self, frame: str) -> None:
+        if self._client is not None:
+            self._client.queue.control(frame)
+        else:
+            await self.send(text_data=frame)
+
+    async def _pump(self, queue: ClientQueue) -> None:
+        with contextlib.suppress(OSError):  # the client went away; the disconnect event ends the connection
+            while True:
+                frame = queue.take()
+                if frame is None:
+                    self._wake.clear()
+                    await self._wake.wait()
+                else:
+                    await self.send(text_data=frame)
+
+    def _end(self, verdict: Verdict) -> None:
+        if self._verdict is None:
+            self._verdict = verdict
+            self.service.hub.closes[str(int(verdict.code))] += 1
+            self.tasks.create_task(self._close(verdict))
+
+    async def _close(self, verdict: Verdict) -> None:
+        if self._pump_task is not None:
+            self._pump_task.cancel()
+        with contextlib.suppress(OSError):  # the client went away first
+            await self.close(int(verdict.code), verdict.reason)
+
+    def _release(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._pump_task is not None:
+            self._pump_task.cancel()
+        if self._client is not None:
+            self.service.hub.remove(self._client)
+        self._places.close()
+
+    def _address(self) -> str:
+        peer = (self.scope.get("client") or ("",))[0]
+        forwarded = ",".join(
+            value.decode("latin1") for name, value in self.scope["headers"] if name == b"x-forwarded-for"
+        )
+        return client_address(peer, forwarded, settings.TRUSTED_PROXIES)

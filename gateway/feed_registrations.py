@@ -1,0 +1,72 @@
+"""What one connection has registered, by group as Kiwoom keeps it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.utils.translation import gettext as _
+
+from gateway.feed_frames import BadFrame, Code, Registration, check_pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What a key may register: None means everything that can be shared."""
+
+    types: frozenset[str] | None = None
+    items: frozenset[str] | None = None
+    max_items: int = 200
+
+
+@dataclass(slots=True)
+class Registrations:
+    """Topics (``TYPE:ITEM``) of one connection by group number."""
+
+    rights: Rights
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Every topic of every group."""
+        return frozenset().union(*self.groups.values())
+
+    def apply(self, request: Registration) -> None:
+        """Carry out a REG or REMOVE, wholly or not at all.
+
+        Raises:
+            BadFrame: it is not allowed, or makes more unique items than the limit.
+        """
+        if request.trnm == "REMOVE":
+            self._remove(request)
+            return
+        wanted = frozenset(self._topic(request.trnm, kind, item) for kind, item in request.pairs or ())
+        kept = frozenset() if request.replace else self.groups.get(request.group, frozenset())
+        others = (topics for group, topics in self.groups.items() if group != request.group)
+        items = {topic.partition(":")[2] for topic in wanted.union(kept, *others)} - {""}
+        if len(items) > self.rights.max_items:
+            message = _("More than %(limit)s items on one connection.") % {"limit": self.rights.max_items}
+            raise BadFrame(request.trnm, Code.TOO_MANY_ITEMS, message)
+        self._set(request.group, kept | wanted)
+
+    def _remove(self, request: Registration) -> None:
+        if request.pairs is None:
+            self.groups.pop(request.group, None)
+            return
+        gone = {f"{kind}:{item}" for kind, item in request.pairs}
+        self._set(request.group, self.groups.get(request.group, frozenset()) - gone)
+
+    def _set(self, group: str, topics: frozenset[str]) -> None:
+        if topics:
+            self.groups[group] = topics
+        else:
+            self.groups.pop(group, None)
+
+    def _topic(self, trnm: str, kind: str, item: str) -> str:
+        check_pair(trnm, kind, item)
+        if self.rights.types is not None and kind not in self.rights.types:
+            message = _("This key may not register type %(type)s.") % {"type": kind}
+            raise BadFrame(trnm, Code.NOT_ALLOWED, message)
+        if item and self.rights.items is not None and item not in self.rights.items:
+            message = _("This key may not register item %(item)s.") % {"item": item}
+            raise BadFrame(trnm, Code.NOT_ALLOWED, message)
+        return f"{kind}:{item}"

@@ -1,0 +1,184 @@
+"""The feed of one web process: hub, bus, limits and checks, owned by one event loop.
+
+It starts with the first connection, because not every ASGI server announces its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+from weakref import WeakKeyDictionary
+
+import orjson
+import redis
+import redis.asyncio
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import DatabaseError
+
+from gateway import auth, keys, tickets
+from gateway.auth import BadCredentials, Principal
+from gateway.config import FeedConfig
+from gateway.feed_bus import FeedBus
+from gateway.feed_frames import Close, Verdict
+from gateway.feed_store import async_client
+from gateway.hub import Hub
+from gateway.limits import ConnectionLimits
+from gateway.models import digest
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two rounds of PINGs, state changes and slow-client checks.
+TICK = 0.5
+#: Every connected key is checked again this often, in seconds.
+RECHECK = 60.0
+#: Keys waiting to be checked again at most; more are found by the next round.
+RECHECK_MAX = 1000
+
+_services: WeakKeyDictionary[asyncio.AbstractEventLoop, FeedService] = WeakKeyDictionary()
+
+
+class FeedUnavailable(Exception):
+    """Redis or the database does not answer; try later."""
+
+
+class FeedService:
+    """Everything the connections of one process share."""
+
+    def __init__(self, config: FeedConfig, client: redis.asyncio.Redis | None = None) -> None:
+        self.config = config
+        self.limits = ConnectionLimits(config)
+        self.draining: Verdict | None = None
+        self.process = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._client = client or async_client()
+        loop = asyncio.get_running_loop()
+        self.hub = Hub(config, schedule=loop.call_later, topics_changed=self._topics_changed)
+        self._bus = FeedBus(self._client, self.hub, config, process=self.process, on_key=self._key_changed)
+        self._recheck: asyncio.Queue[int] = asyncio.Queue(RECHECK_MAX)
+        self._task = loop.create_task(self._run(), name="feed")
+        self._task.add_done_callback(self._ended)
+
+    @property
+    def running(self) -> bool:
+        """Whether the service still works."""
+        return not self._task.done()
+
+    async def login(self, token: str) -> Principal:
+        """Return who a LOGIN's token or ticket belongs to.
+
+        Raises:
+            BadCredentials: it is not valid.
+            FeedUnavailable: Redis or the database does not answer.
+        """
+        try:
+            if token.startswith(tickets.PREFIX):
+                subject = await tickets.redeem(self._client, token)
+                if subject is None:
+                    raise BadCredentials("the ticket is unknown, used or too old")
+                return await database_sync_to_async(auth.principal_of_subject)(subject, self.config)
+            token_digest = digest(token)
+            raw = await self._client.get(keys.TOKEN.format(digest=token_digest))
+            if raw is None:
+                raise BadCredentials("Token이 유효하지 않습니다")
+            held = orjson.loads(raw)
+            return await database_sync_to_async(auth.principal_of_key)(
+                held["key"], self.config, token_digest=token_digest, expires=held["expires"]
+            )
+        except (redis.RedisError, DatabaseError, OSError) as error:
+            raise FeedUnavailable from error
+
+    async def drain(self) -> int:
+        """Refuse new connections and close all with 1012, telling each another time to come back.
+
+        Returns the number of connections that were told.
+        """
+        count = len(self.hub.clients)
+        spread = max(2.0, count / self.config.connect_rate)
+        self.draining = Verdict(Close.RESTARTING, "restarting", spread)
+        self.hub.close_all(lambda place: self._restarting(1.0 + spread * place / max(1, count)))
+        await self._bus.withdraw()
+        return count
+
+    async def stop(self) -> None:
+        """End the service's tasks and close its connections to Redis."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._bus.withdraw()
+        await self._client.aclose()
+
+    @staticmethod
+    def _restarting(retry_after: float) -> Verdict:
+        jitter = random.uniform(0.0, 0.5)  # noqa: S311 - jitter, not a secret
+        return Verdict(Close.RESTARTING, "restarting", retry_after + jitter)
+
+    def _topics_changed(self) -> None:
+        self._bus.topics_changed()
+
+    def _key_changed(self, key: int) -> None:
+        if not self._recheck.full():
+            self._recheck.put_nowait(key)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is None:
+            return
+        logger.critical("The feed stopped working; its clients are sent away", exc_info=task.exception())
+        self.hub.close_all(lambda _: self._restarting(1.0))
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._bus.run())
+            tasks.create_task(self._tick())
+            tasks.create_task(self._check_keys())
+
+    async def _tick(self) -> None:
+        due = time.monotonic() + RECHECK
+        while True:
+            await asyncio.sleep(TICK)
+            self.hub.tick()
+            if time.monotonic() >= due:
+                due = time.monotonic() + RECHECK
+                for key in {client.key for client in self.hub.clients if client.key is not None}:
+                    self._key_changed(key)
+
+    async def _check_keys(self) -> None:
+        """Close the connections of keys and tokens that are no longer valid."""
+        while True:
+            key = await self._recheck.get()
+            try:
+                await self._check_key(key)
+            except (redis.RedisError, DatabaseError, OSError) as error:
+                logger.warning("Feed key %d could not be checked again: %s", key, error)
+
+    async def _check_key(self, key: int) -> None:
+        clients = [client for client in self.hub.clients if client.key == key]
+        if not clients:
+            return
+        try:
+            await database_sync_to_async(auth.principal_of_key)(key, self.config)
+        except BadCredentials as error:
+            for client in clients:
+                self.hub.close(client, Verdict(Close.BAD_KEY, str(error)))
+            return
+        for client in clients:
+            name = keys.TOKEN.format(digest=client.token_digest)
+            if client.token_digest and not await self._client.exists(name):
+                self.hub.close(client, Verdict(Close.BAD_KEY, "the token was revoked"))
+
+
+def feed_service() -> FeedService:
+    """Return the running loop's service, starting it when there is none."""
+    loop = asyncio.get_running_loop()
+    service = _services.get(loop)
+    if service is None or not service.running:
+        service = _services[loop] = FeedService(settings.GATEWAY_FEED)
+    return service
+
+
+def existing_service() -> FeedService | None:
+    """Return the running loop's service if it was started."""
+    return _services.get(asyncio.get_running_loop())

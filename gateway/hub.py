@@ -1,0 +1,261 @@
+"""Fan-out within one web process: rows in once, frames out to every client that wants them.
+
+Publishing never awaits. Clients with the same topics form a group, for which rows are joined and framed
+once. What arrives within one turn of the loop goes out together, at most every ``flush_ms``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.config import FeedConfig
+from gateway.feed_frames import PING, Close, System, Verdict, last_row, real, system
+from gateway.feed_queue import FRAME_BYTES, ClientQueue, TopicRows, chunks
+from gateway.feed_state import FeedView, StateTracker, kst
+from gateway.status import FeedState
+
+Schedule = Callable[[float, Callable[[], None]], object]
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Clients that want exactly the same topics, and the rows that wait for their next frame."""
+
+    topics: frozenset[str]
+    members: set[Client] = field(default_factory=set)
+    pending: list[TopicRows] = field(default_factory=list)
+    size: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Topic:
+    """One topic that some client wants. ``last_at`` is in unix seconds."""
+
+    name: str
+    groups: set[Group] = field(default_factory=set)
+    fence: int = 0
+    last: bytes | None = None
+    last_at: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """One logged-in connection. Times are monotonic seconds, ``expires`` unix seconds."""
+
+    queue: ClientQueue
+    on_verdict: Callable[[Verdict], None]
+    name: str = ""
+    key: int | None = None
+    token_digest: str = ""
+    full_status: bool = False
+    expires: float | None = None
+    registered: bool = False
+    next_ping: float = 0.0
+    group: Group | None = None
+    told: FeedView | None = None
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Topics that the client wants."""
+        return self.group.topics if self.group else frozenset()
+
+
+class Hub:
+    """The clients of one process. Not thread-safe: it belongs to one event loop."""
+
+    def __init__(
+        self,
+        config: FeedConfig,
+        *,
+        schedule: Schedule,
+        topics_changed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._schedule = schedule
+        self._topics_changed = topics_changed
+        self._clock = clock
+        self._wall = wall
+        self._topics: dict[str, Topic] = {}
+        self._groups: dict[frozenset[str], Group] = {}
+        self._dirty: set[Group] = set()
+        self._flush_due = False
+        self._flushed_at = 0.0
+        self._rows_gone = self._dropped_gone = 0
+        self.state = StateTracker(clock(), wall())
+        self.clients: set[Client] = set()
+        self.closes: Counter[str] = Counter()
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Every topic that some client wants."""
+        return frozenset(self._topics)
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Topics of which no value is known yet."""
+        return frozenset(name for name, topic in self._topics.items() if topic.last is None)
+
+    @property
+    def rows_out(self) -> int:
+        """Rows put into clients' frames since the start."""
+        return self._rows_gone + sum(client.queue.rows_out for client in self.clients)
+
+    @property
+    def dropped(self) -> int:
+        """Rows that slow clients did not get since the start."""
+        return self._dropped_gone + sum(client.queue.dropped_total for client in self.clients)
+
+    def add(self, client: Client) -> None:
+        """Take in a client that has logged in."""
+        client.next_ping = self._clock() + self._config.ping_interval
+        self.clients.add(client)
+
+    def remove(self, client: Client) -> None:
+        """Let a client go, with everything only it wanted."""
+        if client not in self.clients:
+            return
+        self._move(client, frozenset())
+        self.clients.discard(client)
+        self._rows_gone += client.queue.rows_out
+        self._dropped_gone += client.queue.dropped_total
+
+    def set_topics(self, client: Client, topics: frozenset[str]) -> None:
+        """Make ``topics`` what the client wants; it gets the last value of each new one at once."""
+        added = topics - client.topics
+        client.queue.forget(client.topics - topics)
+        self._move(client, topics)
+        first, client.registered = not client.registered, True
+        if first:
+            self._tell(client, self.state.view(self._clock(), self._wall()))
+        self._send_last(client, added)
+
+    def publish(self, name: str, fence: int, rows: bytes) -> None:
+        """Pass ``ROW,ROW`` on to the topic's clients; rows of a replaced owner are dropped."""
+        topic = self._topics.get(name)
+        if topic is None or (fence < topic.fence and fence not in self.state.fences):
+            return
+        topic.fence = fence
+        topic.last = last_row(rows)
+        topic.last_at = self._wall()
+        for group in topic.groups:
+            group.pending.append((name, rows))
+            group.size += len(rows)
+            if group.size >= FRAME_BYTES:
+                self._flush_group(group)
+            else:
+                self._dirty.add(group)
+        self._plan_flush()
+
+    def restore(self, name: str, fence: int, at: float, row: bytes) -> None:
+        """Take in a topic's last value from the cache unless something newer is known (``at`` unix seconds)."""
+        topic = self._topics.get(name)
+        if topic is None or fence < topic.fence or (topic.last is not None and topic.last_at >= at):
+            return
+        if topic.last == row:
+            return
+        self.publish(name, fence, row)
+        topic.last_at = at
+
+    def tick(self) -> None:
+        """Send PINGs and changes of state, and give up on slow clients; call it twice a second."""
+        now, wall = self._clock(), self._wall()
+        view = self.state.view(now, wall)
+        for client in list(self.clients):
+            if now >= client.next_ping:
+                client.next_ping += self._config.ping_interval
+                client.queue.control(PING)
+            if client.told is not None and client.told.differs(view, full=client.full_status):
+                self._tell(client, view)
+            if client.expires is not None and wall >= client.expires:
+                self.close(client, Verdict(Close.BAD_KEY, "the token expired"))
+            client.queue.check(now)
+            if client.queue.verdict is not None:
+                self.close(client, client.queue.verdict)
+
+    def close(self, client: Client, verdict: Verdict) -> None:
+        """End a client's connection; the connection itself removes it."""
+        client.on_verdict(verdict)
+
+    def close_all(self, verdict: Callable[[int], Verdict]) -> None:
+        """End every connection; ``verdict`` gets the client's place in the row."""
+        for place, client in enumerate(list(self.clients)):
+            self.close(client, verdict(place))
+
+    def _tell(self, client: Client, view: FeedView) -> None:
+        first = client.told is None
+        client.told = view
+        if not first or client.full_status or view.state is not FeedState.LIVE:
+            client.queue.control(view.frame(full=client.full_status))
+
+    def _send_last(self, client: Client, names: frozenset[str]) -> None:
+        known = [(name, self._topics[name]) for name in sorted(names) if self._topics[name].last is not None]
+        if not known:
+            return
+        if client.full_status:
+            ages = {name: kst(topic.last_at) for name, topic in known}
+            client.queue.control(system(System.SNAPSHOT, "snapshot", topics=ages))
+        now = self._clock()
+        for part in chunks((name, topic.last) for name, topic in known if topic.last is not None):
+            client.queue.rows(real(row for _, row in part), part, now)
+
+    def _move(self, client: Client, topics: frozenset[str]) -> None:
+        old = client.group
+        if old is not None and old.topics == topics:
+            return
+        before = frozenset(self._topics)
+        client.group = self._join(client, topics) if topics else None
+        if old is not None:
+            self._flush_group(old)
+            old.members.discard(client)
+            if not old.members:
+                self._drop_group(old)
+        if self._topics.keys() != before:
+            self._topics_changed()
+
+    def _join(self, client: Client, topics: frozenset[str]) -> Group:
+        group = self._groups.get(topics)
+        if group is None:
+            group = self._groups[topics] = Group(topics)
+            for name in topics:
+                self._topics.setdefault(name, Topic(name)).groups.add(group)
+        else:
+            self._flush_group(group)
+        group.members.add(client)
+        return group
+
+    def _drop_group(self, group: Group) -> None:
+        del self._groups[group.topics]
+        self._dirty.discard(group)
+        for name in group.topics:
+            topic = self._topics[name]
+            topic.groups.discard(group)
+            if not topic.groups:
+                del self._topics[name]
+
+    def _plan_flush(self) -> None:
+        if self._flush_due or not self._dirty:
+            return
+        self._flush_due = True
+        wait = self._flushed_at + self._config.flush_ms / 1000 - self._clock()
+        self._schedule(max(0.0, wait), self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        self._flushed_at = self._clock()
+        while self._dirty:
+            self._flush_group(self._dirty.pop())
+
+    def _flush_group(self, group: Group) -> None:
+        self._dirty.discard(group)
+        if not group.pending:
+            return
+        rows, group.pending, group.size = group.pending, [], 0
+        frame = real(row for _, row in rows)
+        now = self._clock()
+        for client in group.members:
+            client.queue.rows(frame, rows, now)

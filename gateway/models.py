@@ -1,0 +1,132 @@
+"""Feed keys: who may use ``/ws``, for what, and how much."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from gateway.feed_frames import ACCOUNT_TYPES, MARKET_TYPES, is_item
+
+
+def digest(secret: str) -> str:
+    """Return the SHA-256 of ``secret`` in hexadecimal.
+
+    Secrets, tokens and tickets hold 256 random bits, which no dictionary contains: a slow password hash
+    would add nothing against guessing, and would let anyone burn this server's CPU through /oauth2/token.
+    """
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def validate_types(value: Any) -> None:
+    """Refuse anything but a list of real-time types that can be shared.
+
+    Raises:
+        ValidationError: the list holds something else.
+    """
+    if not isinstance(value, list) or any(not isinstance(code, str) for code in value):
+        raise ValidationError(_('Give a list of type codes, for example ["0B", "0D"].'))
+    if private := ACCOUNT_TYPES.intersection(value):
+        raise ValidationError(
+            _("Account types are never shared: %(types)s."), params={"types": ", ".join(sorted(private))}
+        )
+    if unknown := set(value) - MARKET_TYPES:
+        raise ValidationError(
+            _("Unknown real-time types: %(types)s."), params={"types": ", ".join(sorted(unknown))}
+        )
+
+
+def validate_items(value: Any) -> None:
+    """Refuse anything but a list of item codes.
+
+    Raises:
+        ValidationError: the list holds something else.
+    """
+    if not isinstance(value, list) or any(not isinstance(item, str) or not is_item(item) for item in value):
+        raise ValidationError(_('Give a list of item codes, for example ["005930", "000660"].'))
+
+
+class FeedKeyQuerySet(models.QuerySet["FeedKey"]):
+    """Sets of feed keys."""
+
+    def usable(self, now: datetime) -> FeedKeyQuerySet:
+        """Keys that are neither revoked nor expired at ``now``."""
+        return self.filter(revoked_at=None).exclude(expires_at__lte=now)
+
+
+class FeedKey(models.Model):
+    """One end user's key pair for ``/oauth2/token``. The secret is shown once and kept as a hash."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("owner"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="feed_keys",
+    )
+    app_key = models.CharField(_("app key"), max_length=64, unique=True, editable=False)
+    secret_sha256 = models.CharField(max_length=64, editable=False)
+    types = models.JSONField(
+        _("types"),
+        default=list,
+        blank=True,
+        validators=[validate_types],
+        help_text=_("Real-time types the key may register; empty means all market data types."),
+    )
+    items = models.JSONField(
+        _("items"),
+        default=list,
+        blank=True,
+        validators=[validate_items],
+        help_text=_("Items the key may register; empty means every item."),
+    )
+    max_connections = models.PositiveIntegerField(
+        _("connections at most"),
+        null=True,
+        blank=True,
+        help_text=_("Empty means the site's limit, FEED_MAX_CONNECTIONS_PER_KEY."),
+    )
+    max_items = models.PositiveIntegerField(
+        _("items per connection at most"),
+        null=True,
+        blank=True,
+        help_text=_("Empty means the site's limit, FEED_MAX_TOPICS."),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
+
+    objects = FeedKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("feed key")
+        verbose_name_plural = _("feed keys")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def make_secret(self) -> str:
+        """Give the row a new key pair and return the secret, which is not kept. Does not save."""
+        secret = secrets.token_urlsafe(32)
+        self.app_key = secrets.token_urlsafe(32)
+        self.secret_sha256 = digest(secret)
+        return secret
+
+    def has_secret(self, secret: str) -> bool:
+        """Tell whether ``secret`` is this key's, in constant time."""
+        return hmac.compare_digest(self.secret_sha256, digest(secret))
+
+    def is_usable(self, now: datetime) -> bool:
+        """Tell whether the key may be used at ``now``."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)

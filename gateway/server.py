@@ -1,0 +1,188 @@
+"""Daphne with what a feed needs: back-pressure, a long listen backlog, close reasons and a graceful end.
+
+Daphne hands every reply to the transport without asking whether the client reads, so one that stops reading
+would grow this process without bound. Here the WebSocket protocol is the transport's push producer, and
+sending waits while the transport is full. The application stays plain ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+# Importing it first installs Twisted's asyncio reactor.
+import daphne.server
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from twisted.internet import defer, reactor
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from gateway.feed_service import existing_service
+
+logger = logging.getLogger(__name__)
+
+#: Connections the kernel may hold for us; Daphne's 50 costs a second per refused SYN.
+BACKLOG = 4096
+#: Inbound messages that wait for the application before the socket is no longer read.
+INBOUND_MAX = 64
+#: Seconds until a socket that is no longer read is looked at again.
+INBOUND_PAUSE = 0.05
+#: Seconds that an idle connection may stay silent before it is pinged, and then before it is dropped.
+PING_INTERVAL, PING_TIMEOUT = 20, 30
+#: Seconds for the client to answer a close frame.
+CLOSE_TIMEOUT = 2
+
+
+@implementer(IPushProducer)
+class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no types
+    """A WebSocket whose ``send`` waits for the client, and whose close carries a reason."""
+
+    def connectionMade(self) -> None:
+        """Start writable."""
+        self._writable = asyncio.Event()
+        self._writable.set()
+        super().connectionMade()
+
+    def onOpen(self) -> None:
+        """Take the transport over from Twisted's HTTP channel, which stays its producer after the upgrade."""
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self, True)
+        super().onOpen()
+
+    def connectionLost(self, reason: Any) -> None:
+        """Let whoever waits to send go."""
+        self._writable.set()
+        super().connectionLost(reason)
+
+    def pauseProducing(self) -> None:
+        """The transport is full."""
+        self._writable.clear()
+
+    def resumeProducing(self) -> None:
+        """The transport has room again."""
+        self._writable.set()
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self._writable.set()
+
+    async def writable(self) -> None:
+        """Return when the transport has room, or the connection is gone."""
+        await self._writable.wait()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """Pass a message on; while too many wait for the application, read no more."""
+        super().onMessage(payload, isBinary)
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        queue = getattr(self, "application_queue", None)
+        if self.state != self.STATE_OPEN or queue is None:
+            return
+        if queue.qsize() >= INBOUND_MAX:
+            self.transport.pauseProducing()
+            reactor.callLater(INBOUND_PAUSE, self._hold_back)
+        else:
+            self.transport.resumeProducing()
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        """Carry out what the application sends; a close keeps its code and reason."""
+        if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:
+            reason = str(message.get("reason") or "").encode()[:123]
+            self.sendCloseFrame(code=message.get("code") or 1000, reasonUtf8=reason or None)
+        else:
+            super().handle_reply(message)
+
+
+class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries no types
+    """Daphne's server with :class:`FeedProtocol`. ``drain_timeout`` is in seconds."""
+
+    failure = ""
+
+    def __init__(
+        self,
+        application: Callable[..., Awaitable[None]],
+        *,
+        host: str,
+        port: int,
+        max_message_bytes: int,
+        drain_timeout: float,
+        **options: Any,
+    ) -> None:
+        interface = host.replace(":", r"\:")
+        super().__init__(
+            application,
+            endpoints=[f"tcp:port={port}:interface={interface}:backlog={BACKLOG}"],
+            websocket_timeout=-1,
+            websocket_max_message_size=max_message_bytes,
+            websocket_max_frame_size=max_message_bytes,
+            ping_interval=PING_INTERVAL,
+            ping_timeout=PING_TIMEOUT,
+            application_close_timeout=5,
+            **options,
+        )
+        self._drain_timeout = drain_timeout
+        self._ports: list[Any] = []
+        self._closing: asyncio.Future[None] | None = None
+
+    @property
+    def ws_factory(self) -> WebSocketFactory:
+        """The factory that Daphne makes in ``run``, with our protocol."""
+        return self._ws_factory
+
+    @ws_factory.setter
+    def ws_factory(self, factory: WebSocketFactory) -> None:
+        factory.protocol = FeedProtocol
+        factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=CLOSE_TIMEOUT)
+        self._ws_factory = factory
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Pass a reply on, then wait while the client does not read."""
+        await super().handle_reply(protocol, message)
+        if message["type"] == "websocket.send" and isinstance(protocol, FeedProtocol):
+            await protocol.writable()
+
+    def listen_success(self, port: Any) -> None:
+        """Keep the port, so that it can be closed before the drain."""
+        self._ports.append(port)
+        super().listen_success(port)
+
+    def listen_error(self, failure: Any) -> None:
+        """Keep the reason for whoever started the server."""
+        self.failure = failure.getErrorMessage()
+        self.stop()
+
+    def kill_all_applications(self) -> defer.Deferred[None]:
+        """Drain, then end what is left; the reactor stops when the result fires."""
+        self._closing = asyncio.ensure_future(self._shut_down())
+        return defer.Deferred.fromFuture(self._closing)
+
+    async def _shut_down(self) -> None:
+        for port in self._ports:
+            port.stopListening()
+        service = existing_service()
+        if service is not None:
+            logger.info("Draining %d feed connections", await service.drain())
+        for protocol in self._open():
+            if service is None or protocol.path.startswith(b"/live"):
+                protocol.handle_reply({"type": "websocket.close", "code": 1012})
+        deadline = asyncio.get_running_loop().time() + self._drain_timeout
+        while self._open() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+        left = [details.get("application_instance") for details in self.connections.values()]
+        tasks = [task for task in left if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        if service is not None:
+            await service.stop()
+
+    def _open(self) -> list[FeedProtocol]:
+        return [
+            protocol
+            for protocol, details in self.connections.items()
+            if isinstance(protocol, FeedProtocol) and "disconnected" not in details
+        ]
