@@ -106,7 +106,7 @@ def _launch(folder: Path, host: str, network: Sequence[str]) -> subprocess.Popen
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - a fixed program with our own arguments
                 [
-                    "dockerd",
+                    shutil.which("dockerd") or "dockerd",
                     *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
                     *("--pidfile", str(folder / "pid"), "--host", host, "--config-file", str(config)),
                     *("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
@@ -156,7 +156,7 @@ def docker_client(docker_host: str) -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def busybox_image(docker_host: str) -> str:
-    """Tag of a small image with a shell, made from the machine's static BusyBox, so that nothing is pulled."""
+    """Tag of a small image with a shell, made from the machine's static BusyBox: nothing is pulled."""
     busybox = shutil.which("busybox")
     require(busybox, "busybox (Debian package busybox-static)")
     assert busybox is not None

@@ -1,0 +1,170 @@
+"""Plays the outage: start, watch, show the report, stop, watch it resolve, judge."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import httpx
+from django.conf import settings
+from django.urls import reverse
+
+from examples.outage import stage, watch
+from incidents.models import Incident, NotificationKind
+from incidents.reports import render
+
+T = TypeVar("T")
+OPEN_WITHIN_S = 60.0
+#: The portal's window of green, plus one sweep of each part of the chain.
+RESOLVE_WITHIN_S = stage.RESOLVE_AFTER_S + 60.0
+DRAFT_WITHIN_S = 45.0
+MEASURED = ("CPU", "memory", "streak", "log rate", "top template")
+TOP_TEMPLATE = "WebSocket connection timeout"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is judged at the end."""
+
+    rows: list[tuple[bool, str, str]] = field(default_factory=list)
+
+    def expect(self, met: bool, what: str, seen: str) -> None:
+        """Add one expectation with what was seen."""
+        self.rows.append((met, what, seen))
+
+    @property
+    def good(self) -> bool:
+        """Whether every expectation was met."""
+        return all(met for met, _, _ in self.rows)
+
+    def table(self) -> str:
+        """Return the result table."""
+        width = max(len(what) for _, what, _ in self.rows)
+        return "\n".join(
+            f"{'ok  ' if met else 'FAIL'}  {what:<{width}}  {seen}" for met, what, seen in self.rows
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play once. Returns 0 when every expectation was met, 1 when not, 2 when it cannot be played."""
+    parser = argparse.ArgumentParser(prog="make demo-outage", description=__doc__)
+    parser.add_argument("--hold", type=float, default=10.0, help="seconds to keep burning after the draft")
+    parser.add_argument("--lang", choices=("ko", "en"), default="ko", help="language of the printed report")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if not _system_is_ready():
+        return 2
+    place = stage.choose(settings.DOCKER_HOST, settings.DATA_DIR)
+    try:
+        return _play(place, options.hold, options.lang)
+    except stage.StageError as error:
+        print(f"The outage cannot be played: {error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; cleaning up.", file=sys.stderr)
+        return 130
+    finally:
+        place.clear()
+
+
+def _system_is_ready() -> bool:
+    address = f"http://127.0.0.1:{settings.PORT}/health/ready"
+    try:
+        answer = httpx.get(address, timeout=5)
+    except httpx.HTTPError as error:
+        print(f"Nothing answers at {address} ({error}). Start `make run` first.", file=sys.stderr)
+        return False
+    if answer.status_code != httpx.codes.OK:
+        print(f"{address} says {answer.status_code}: {answer.text[:300]}", file=sys.stderr)
+        return False
+    return True
+
+
+def _play(place: stage.Stage, hold: float, lang: str) -> int:
+    outcome = Outcome()
+    kind = (
+        "a container of the Docker Engine" if place.runtime == "docker" else "a process (no Engine answers)"
+    )
+    print(f"Starting {stage.SERVICE} as {kind}: healthy for 5 s, then its upstream dies.")
+    print("It is bounded: one core, 768 MiB, about 480 log lines/s, ends by itself after 5 minutes.\n")
+    started = place.start()
+    seen = watch.Watch(place.runtime, datetime.fromtimestamp(started, UTC))
+    print(watch.HEADER)
+
+    incident = _watch(seen, started, OPEN_WITHIN_S + 30, lambda: next(iter(seen.incidents()), None))
+    if incident is None:
+        outcome.expect(False, "incident within 60 s of the start", "none")
+        print(f"\n{outcome.table()}")
+        return 1
+    took = (incident.burning_since - seen.since).total_seconds()
+    outcome.expect(
+        took <= OPEN_WITHIN_S, f"incident within {OPEN_WITHIN_S:g} s of the start", f"{took:.1f} s"
+    )
+    drafted = _watch(seen, started, DRAFT_WITHIN_S, lambda: _drafted(incident))
+    _watch(seen, started, hold, lambda: None)
+    best = seen.look()
+    _expect_measured(outcome, best)
+    print(f"\n{settings.PUBLIC_URL}{reverse('incident', args=[incident.number])}\n")
+    text = render(incident, "summary", "md", lang) if drafted else ""
+    print(text or "No report was drafted.", end="\n\n")
+    missing = [word for word in (stage.SERVICE, TOP_TEMPLATE) if word not in text]
+    outcome.expect(not missing, "draft names the service and the top template", ", ".join(missing) or "both")
+
+    print(f"Stopping {stage.SERVICE}; it resolves after {stage.RESOLVE_AFTER_S} s of green.\n{watch.HEADER}")
+    stopped = time.time()
+    place.stop()
+    resolved = _watch(seen, started, RESOLVE_WITHIN_S, lambda: _resolved(incident))
+    after = f"{time.time() - stopped:.1f} s" if resolved else "not resolved"
+    outcome.expect(bool(resolved), f"resolved within {RESOLVE_WITHIN_S:g} s of the stop", after)
+    _watch(seen, started, 15, lambda: seen.messages(NotificationKind.RESOLVED))
+    _expect_counts(outcome, seen)
+    print(f"\n{outcome.table()}")
+    return 0 if outcome.good else 1
+
+
+def _watch(seen: watch.Watch, started: float, timeout: float, done: Callable[[], T | None]) -> T | None:
+    """Print one line a second until ``done`` returns something true, for at most ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        print(seen.look().line(round(time.time() - started)), flush=True)
+        if found := done():
+            return found
+        time.sleep(1)
+    return None
+
+
+def _drafted(incident: Incident) -> bool:
+    return Incident.objects.filter(pk=incident.pk, report__drafted_at__gte=incident.burning_since).exists()
+
+
+def _resolved(incident: Incident) -> bool:
+    incident.refresh_from_db()
+    return not incident.is_open
+
+
+def _expect_measured(outcome: Outcome, sight: watch.Sight) -> None:
+    values = (sight.cpu_percent, sight.memory_mib, sight.streak, sight.lines_per_s, sight.template)
+    missing = [name for name, value in zip(MEASURED, values, strict=True) if not value]
+    cpu, memory, streak, rate, template = values
+    numbers = (
+        f"CPU {cpu:.0f} %, {memory:.0f} MiB, streak {streak}, {rate:.0f} lines/s, “{template}”"
+        if cpu is not None and memory is not None and rate is not None
+        else ""
+    )
+    outcome.expect(not missing, "measured: " + ", ".join(MEASURED), ", ".join(missing) or numbers)
+    outcome.expect((cpu or 0) >= 50, "CPU of a hot loop, at least half a core", f"{cpu or 0:.0f} %")
+
+
+def _expect_counts(outcome: Outcome, seen: watch.Watch) -> None:
+    opened = len(seen.incidents())
+    outcome.expect(opened == 1, "incidents opened", str(opened))
+    for kind in (NotificationKind.OPENED, NotificationKind.RESOLVED):
+        messages = seen.messages(kind)
+        states = ", ".join(sorted({message.get_state_display() for message in messages}))
+        outcome.expect(len(messages) == 1, f"messages: {kind.label}", f"{len(messages)} ({states or 'none'})")
