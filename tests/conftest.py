@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.browser import chromium
 from tests.engine import busybox_image, docker_client, docker_host
 from tests.require import IN_CI, require
+from tests.servers import nginx, postgres_url
 
 
 @pytest.fixture
@@ -32,8 +34,11 @@ def seed_report() -> Path:
 __all__ = [
     "IN_CI",
     "busybox_image",
+    "chromium",
     "docker_client",
     "docker_host",
+    "nginx",
+    "postgres_url",
     "redis_client",
     "require",
     "seed_report",

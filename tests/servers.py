@@ -1,0 +1,113 @@
+"""Real nginx and PostgreSQL servers for the tests, each in a temporary folder and stopped by pid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conditions import wait_until
+from tests.require import require
+from tests.services import free_port, stop
+
+SNIPPET = Path(__file__).resolve().parent.parent / "deploy" / "nginx" / "bonghwa.conf"
+NGINX_MAIN = """
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/bonghwa.conf;
+}}
+"""
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections on ``port`` of loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def proxy(upstream_port: int) -> Iterator[int]:
+    """Run nginx with the deploy snippet in front of ``upstream_port``; yields nginx's port."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program is not None
+    folder, port = Path(tempfile.mkdtemp(prefix="bonghwa-nginx-")), free_port()
+    snippet = SNIPPET.read_text().replace("127.0.0.1:5111", f"127.0.0.1:{upstream_port}")
+    (folder / "bonghwa.conf").write_text(snippet.replace("listen 80;", f"listen 127.0.0.1:{port};"))
+    (folder / "nginx.conf").write_text(NGINX_MAIN.format(folder=folder))
+    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - the program found above
+    try:
+        wait_until(lambda: listens(port), 10, "nginx accepts connections")
+        yield port
+    finally:
+        stop(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def nginx() -> Iterator[Callable[[int], int]]:
+    """Start nginx in front of a port of loopback; returns nginx's own port."""
+    require(shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"), "nginx")
+    with ExitStack() as stack:
+        yield lambda port: stack.enter_context(proxy(port))
+
+
+def postgres_programs() -> Path | None:
+    """Return the folder of the newest installed PostgreSQL server, or None; Debian keeps it out of PATH."""
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return folders[-1].parent if folders else None
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """``DATABASE_URL`` of a private PostgreSQL server. As root it runs as the user ``postgres``."""
+    programs = postgres_programs()
+    require(programs, "PostgreSQL server (Debian package postgresql)")
+    assert programs is not None
+    as_owner: Sequence[str] = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+    folder, port = Path(tempfile.mkdtemp(prefix="bonghwa-pg-")), free_port()
+    if as_owner:
+        shutil.chown(folder, "postgres")
+    initdb = [
+        *as_owner,
+        str(programs / "initdb"),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+    ]
+    subprocess.run([*initdb, "--no-sync"], check=True, capture_output=True, cwd="/")  # noqa: S603 - Debian's own programs
+    server = [
+        *(*as_owner, str(programs / "postgres"), "-D", str(folder / "data"), "-p", str(port)),
+        *("-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"),
+    ]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(server, stdout=log, stderr=log, cwd="/")  # noqa: S603 - Debian's own programs
+    try:
+        wait_until(lambda: listens(port), 20, "PostgreSQL accepts connections")
+        yield f"postgres://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        stop(process, timeout=10)
+        shutil.rmtree(folder, ignore_errors=True)
