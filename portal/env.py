@@ -63,7 +63,12 @@ def upstream_config() -> UpstreamConfig:
     """
     try:
         mode = env.enum("KIWOOM_MODE", Mode.SIMULATOR, enum=Mode, by_value=True)
-        rest_url, ws_url = hosts(mode, env.str("KIWOOM_REST_URL", ""), env.str("KIWOOM_WS_URL", ""))
+        beside = f"127.0.0.1:{env.int('PORT', 5111) + 1}" if mode is Mode.SIMULATOR else ""
+        rest_url, ws_url = hosts(
+            mode,
+            env.str("KIWOOM_REST_URL", "") or (beside and f"http://{beside}"),
+            env.str("KIWOOM_WS_URL", "") or (beside and f"ws://{beside}"),
+        )
         app_keys, secret_keys = (
             [value.strip() for value in env.list(name, []) if value.strip()]
             for name in ("KIWOOM_APP_KEY", "KIWOOM_SECRET_KEY")
@@ -71,6 +76,7 @@ def upstream_config() -> UpstreamConfig:
         if mode is Mode.SIMULATOR and not app_keys and not secret_keys:
             app_keys, secret_keys = [SIMULATOR_KEY[0]], [SIMULATOR_KEY[1]]
         default = UpstreamConfig.__dataclass_fields__
+        retry = RetryConfig()
         return UpstreamConfig(
             mode=mode,
             rest_url=rest_url,
@@ -78,14 +84,14 @@ def upstream_config() -> UpstreamConfig:
             keys=pair_keys(app_keys, secret_keys),
             calendar=env.str("GATEWAY_CALENDAR", "always" if mode is Mode.SIMULATOR else "krx"),
             retry=RetryConfig(
-                base=env.float("GATEWAY_RETRY_BASE", RetryConfig.base),
-                cap=env.float("GATEWAY_RETRY_CAP", RetryConfig.cap),
-                start_jitter=env.float("GATEWAY_START_JITTER", RetryConfig.start_jitter),
-                attempt_limit=env.int("GATEWAY_ATTEMPT_LIMIT", RetryConfig.attempt_limit),
-                stable_after=env.float("GATEWAY_STABLE_AFTER", RetryConfig.stable_after),
-                breaker_failures=env.int("GATEWAY_BREAKER_FAILURES", RetryConfig.breaker_failures),
-                breaker_delay=env.float("GATEWAY_BREAKER_DELAY", RetryConfig.breaker_delay),
-                parked_probe=env.float("GATEWAY_PARKED_PROBE", RetryConfig.parked_probe),
+                base=env.float("GATEWAY_RETRY_BASE", retry.base),
+                cap=env.float("GATEWAY_RETRY_CAP", retry.cap),
+                start_jitter=env.float("GATEWAY_START_JITTER", retry.start_jitter),
+                attempt_limit=env.int("GATEWAY_ATTEMPT_LIMIT", retry.attempt_limit),
+                stable_after=env.float("GATEWAY_STABLE_AFTER", retry.stable_after),
+                breaker_failures=env.int("GATEWAY_BREAKER_FAILURES", retry.breaker_failures),
+                breaker_delay=env.float("GATEWAY_BREAKER_DELAY", retry.breaker_delay),
+                parked_probe=env.float("GATEWAY_PARKED_PROBE", retry.parked_probe),
             ),
             open_timeout=env.float("GATEWAY_OPEN_TIMEOUT", default["open_timeout"].default),
             login_timeout=env.float("GATEWAY_LOGIN_TIMEOUT", default["login_timeout"].default),

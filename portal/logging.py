@@ -1,9 +1,106 @@
-"""Logging set-up."""
+"""Logging to standard output: plain lines or JSON, with every secret of the environment masked."""
 
 from __future__ import annotations
 
+import json
+import logging
+import logging.config
+import os
+import re
+from datetime import UTC, datetime
 from typing import Any
+
+MASK = "***"
+#: Variables whose values never appear in a log line. Shorter values than this are left alone.
+SECRET_NAMES = ("SECRET_KEY", "KIWOOM_APP_KEY", "KIWOOM_SECRET_KEY", "NOTIFY_URLS")
+SHORTEST_SECRET = 6
+
+_PATTERNS = (
+    re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?(?:bearer\s+)?)[^\s'\",}]+"),
+    re.compile(r"(?i)((?:app_?key|secret_?key|token|password|passwd)['\"]?\s*[:=]\s*['\"]?)[^\s'\",}&]+"),
+    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)"),
+)
+
+
+def mask(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Return ``text`` with ``secrets``, credentials in URLs and ``key=value`` secrets masked."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    for pattern in _PATTERNS:
+        text = pattern.sub(rf"\g<1>{MASK}", text)
+    return text
+
+
+def environment_secrets() -> tuple[str, ...]:
+    """Return the secret values of this process's environment, longest first."""
+    values: set[str] = set()
+    for name in SECRET_NAMES:
+        values.update(part.strip() for part in os.environ.get(name, "").split(","))
+    return tuple(sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True))
+
+
+class MaskingFormatter(logging.Formatter):
+    """One line per record, masked after formatting so that arguments and tracebacks are covered too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.secrets = environment_secrets()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the masked line."""
+        return mask(super().format(record), self.secrets)
+
+
+class JsonFormatter(MaskingFormatter):
+    """One JSON object per record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the masked object as one line."""
+        entry = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": mask(record.getMessage(), self.secrets),
+        }
+        if record.exc_info:
+            entry["traceback"] = mask(self.formatException(record.exc_info), self.secrets)
+        return json.dumps(entry, ensure_ascii=False)
 
 
 def configure(options: dict[str, Any]) -> None:
-    """Configure logging."""
+    """Configure logging from ``settings.LOGGING``: ``json`` (bool) and ``level`` (name)."""
+    quiet = (
+        "axes",
+        "celery.app.trace",
+        "celery.beat",
+        "celery.worker.strategy",
+        "httpx",
+        "httpcore",
+        "daphne",
+        "kombu",
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "plain": {
+                    "()": "portal.logging.MaskingFormatter",
+                    "format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+                },
+                "json": {"()": "portal.logging.JsonFormatter"},
+            },
+            "handlers": {
+                "console": {
+                    "class": "logging.StreamHandler",
+                    "formatter": "json" if options.get("json") else "plain",
+                    "stream": "ext://sys.stdout",
+                }
+            },
+            "root": {"handlers": ["console"], "level": options.get("level", "INFO")},
+            "loggers": {
+                **{name: {"level": "WARNING"} for name in quiet},
+                "django.request": {"level": "ERROR"},
+            },
+        }
+    )

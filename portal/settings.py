@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dj_database_url
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 from portal.env import data_dir, env, feed_config, secret_key, upstream_config
@@ -116,7 +117,7 @@ AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", "ko")
@@ -157,17 +158,42 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "portal.beat:HeartbeatScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = TIME_ZONE
 DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+#: The portal's blue, as unfold wants it: a lightness, chroma and hue for each weight.
+PRIMARY = {
+    weight: f"oklch({light}% {chroma} 257)"
+    for weight, light, chroma in (
+        ("50", 97.5, 0.013), ("100", 94.5, 0.03), ("200", 89, 0.06), ("300", 81, 0.1), ("400", 71, 0.14),
+        ("500", 61, 0.16), ("600", 51, 0.16), ("700", 45, 0.14), ("800", 39, 0.11), ("900", 34, 0.09),
+        ("950", 27, 0.06),
+    )
+}  # fmt: skip
+
+
+def favicon(request: object) -> str:
+    """Return the icon's URL; the files' finder is ready only after start-up."""
+    return static("portal/icon.svg")
+
+
+def stylesheet(request: object) -> str:
+    """Return the URL of the portal's own styles."""
+    return static("portal/css/portal.css")
+
 
 UNFOLD = {
     "SITE_TITLE": "Bonghwa",
     "SITE_HEADER": "봉화 Bonghwa",
     "SITE_SUBHEADER": _("Operations portal"),
     "SITE_URL": "/",
-    "SITE_SYMBOL": "local_fire_department",
+    "SITE_ICON": "portal.dashboard.navigation.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
+    "STYLES": [stylesheet],
+    "SIDEBAR": {"navigation": "portal.dashboard.navigation.sidebar"},
+    "COLORS": {"primary": PRIMARY},
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,
     "SHOW_BACK_BUTTON": True,

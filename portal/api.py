@@ -1,0 +1,51 @@
+"""``/api/v1/``: the dashboard's data as JSON, for signed-in people who may see the portal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import NinjaAPI
+from ninja.security import SessionAuth
+
+from gateway.api import router as feed_router
+from portal.dashboard.access import VIEW
+from portal.overview import checklist_json, gateway_json, incidents_json, services_json
+from portal.schemas import GatewayOut, IncidentOut, ItemOut, ServiceOut
+
+
+class ViewerAuth(SessionAuth):
+    """A session of somebody who may see the portal's pages."""
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any | None:
+        """Return the user, or None for 401."""
+        user = request.user
+        return user if user.is_authenticated and user.has_perm(VIEW) else None
+
+
+api = NinjaAPI(title="Bonghwa", version="1", docs_url=None, openapi_url="/openapi.json", auth=ViewerAuth())
+api.add_router("/feed", feed_router)
+
+
+@api.get("/gateway", response=list[GatewayOut])
+def gateway(request: HttpRequest) -> list[dict[str, Any]]:
+    """State of each upstream connection."""
+    return gateway_json()
+
+
+@api.get("/services", response=list[ServiceOut])
+def services(request: HttpRequest) -> list[dict[str, Any]]:
+    """Latest reading of each watched service; null is no data."""
+    return services_json()
+
+
+@api.get("/incidents", response=list[IncidentOut])
+def incidents(request: HttpRequest) -> list[dict[str, Any]]:
+    """The newest incidents."""
+    return incidents_json()
+
+
+@api.get("/checklist", response=list[ItemOut])
+def checklist(request: HttpRequest) -> list[dict[str, Any]]:
+    """Preventive measures of every incident."""
+    return checklist_json()

@@ -1,0 +1,39 @@
+"""Celery application: JSON ids only, two queues (``collect`` and ``ops``), heartbeats of every worker."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import redis
+from celery import Celery, Task
+from celery.signals import worker_ready
+from celery.utils.log import get_task_logger
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+app = Celery("portal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+logger = get_task_logger(__name__)
+
+
+@app.task(bind=True, name="portal.heartbeat", ignore_result=True)
+def heartbeat(self: Task, queue: str) -> None:
+    """Prove that this worker takes and finishes tasks of ``queue``; the name holds the worker's host."""
+    from portal.heartbeat import write  # settings are ready only once a task runs
+
+    host = str(self.request.hostname or f"{queue}@local")
+    write(f"worker:{queue}@{host.partition('@')[2]}")
+
+
+@worker_ready.connect
+def first_heartbeat(sender: Any, **_: object) -> None:
+    """Write the first heartbeat as soon as the worker consumes, ahead of beat's first period."""
+    from portal.heartbeat import write  # as above
+
+    try:
+        write(f"worker:{sender.hostname}")
+    except redis.RedisError as error:
+        logger.warning("first heartbeat not written: %s", error)

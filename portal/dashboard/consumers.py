@@ -1,0 +1,85 @@
+"""``/live/``: the dashboard's own socket. Origin-checked and signed in, unlike the feed's ``/ws``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+
+from portal.dashboard.access import VIEW
+from portal.dashboard.contexts import PANELS
+from portal.dashboard.live import TooMany, Viewer, boards
+
+#: Seconds between two looks at the viewer's session and permission.
+RECHECK = 30.0
+UNAUTHENTICATED = 4401
+FORBIDDEN = 4403
+TRY_LATER = 1013
+
+
+class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels has no types
+    """Sends ``{"now":…,"panels":{NAME:HTML}}`` for one page; anything a browser sends is ignored."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one socket; the pump ends with it however it ends."""
+        self.pump: asyncio.Task[None] | None = None
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self.pump is not None:
+                self.pump.cancel()
+                await asyncio.wait([self.pump])
+
+    async def connect(self) -> None:
+        """Accept, then close with a reason when the page is not for this person."""
+        await self.accept()
+        user = self.scope["user"]
+        if not user.is_authenticated:
+            await self.close(UNAUTHENTICATED)
+            return
+        if not await database_sync_to_async(user.has_perm)(VIEW):
+            await self.close(FORBIDDEN)
+            return
+        query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
+        page, language = query.get("page", [""])[0], query.get("lang", [""])[0]
+        if page.partition(":")[0] not in PANELS or len(page) > 30:
+            await self.close(FORBIDDEN)
+            return
+        if language not in dict(settings.LANGUAGES):
+            language = settings.LANGUAGE_CODE
+        self.pump = asyncio.create_task(self._pump(page, language), name="live socket")
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Ignore what a browser sends: this socket only tells."""
+
+    async def _pump(self, page: str, language: str) -> None:
+        try:
+            async with boards.watch(page, language) as viewer:
+                await self._tell(viewer)
+        except TooMany:
+            await self.close(TRY_LATER)
+
+    async def _tell(self, viewer: Viewer) -> None:
+        checked = time.monotonic()
+        while True:
+            panels = await viewer.changes()
+            if time.monotonic() - checked > RECHECK:
+                checked = time.monotonic()
+                if not await self._still_allowed():
+                    await self.close(UNAUTHENTICATED)
+                    return
+            await self.send(orjson.dumps({"now": round(time.time(), 2), "panels": panels}).decode())
+
+    async def _still_allowed(self) -> bool:
+        user = await get_user(self.scope)
+        if not user.is_authenticated or not user.is_active:
+            return False
+        allowed: bool = await database_sync_to_async(user.has_perm)(VIEW)
+        return allowed

@@ -1,0 +1,111 @@
+"""Context of each live page by its key (``dashboard``, ``service:7``, ``incident:3``), and its panels.
+
+The page's first rendering and its live updates use the same context, so they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from incidents.models import ItemState
+from portal.dashboard import detail, queries
+from portal.dashboard.data import Dashboard, GatewayPanel, Level
+from portal.dashboard.rates import row_rate
+
+Context = dict[str, Any]
+
+#: Panels of each kind of page: the names in its ``data-panel`` attributes, each a template of its own.
+PANELS: dict[str, tuple[str, ...]] = {
+    "dashboard": ("overall", "services", "incidents", "gateway", "prevention"),
+    "services": ("services",),
+    "service": ("service_head", "service_probes", "service_logs"),
+    "incidents": ("incident_list",),
+    "incident": (
+        "incident_head",
+        "incident_signals",
+        "incident_timeline",
+        "incident_evidence",
+        "incident_report",
+        "incident_checklist",
+    ),
+    "checklist": ("checklist",),
+}
+
+
+def build(key: str) -> Context | None:
+    """Return the context of the page ``key``; None when there is no such page or row."""
+    kind, _separator, ident = key.partition(":")
+    if kind not in PANELS or bool(ident) != (kind in ("service", "incident")):
+        return None
+    if ident and not (ident.isascii() and ident.isdigit() and len(ident) < 10):
+        return None
+    if kind == "service":
+        return detail.service(int(ident))
+    if kind == "incident":
+        return detail.incident(int(ident))
+    builders: dict[str, Callable[[], Context]] = {
+        "dashboard": _dashboard,
+        "services": _services,
+        "incidents": lambda: {"title": _("Incidents"), "rows": queries.incidents()},
+        "checklist": lambda: {"title": _("Prevention checklist"), "items": queries.checklist()},
+    }
+    return builders[kind]()
+
+
+def render_panels(key: str, language: str) -> dict[str, str] | None:
+    """Return the panels of ``key`` as HTML in ``language``; None when there is no such page."""
+    with translation.override(language):
+        context = build(key)
+        if context is None:
+            return None
+        names = PANELS[key.partition(":")[0]]
+        return {name: render_to_string(f"portal/panels/{name}.html", context) for name in names}
+
+
+def _dashboard() -> Context:
+    view = queries.dashboard()
+    return {"title": _("Dashboard"), "view": view, **_hero(view), **_gateway(view.gateway)}
+
+
+def _services() -> Context:
+    now = timezone.now()
+    return {"title": _("Services"), "view": {"services": queries.service_rows(now), "now": now}}
+
+
+def _hero(view: Dashboard) -> Context:
+    counts = [(level, view.count(level)) for level in Level]
+    labels = [(str(state.label), view.checklist.get(state.value, 0)) for state in ItemState]
+    return {
+        "counts": [(level, count) for level, count in counts if count],
+        "checklist_counts": [(label, count) for label, count in labels if count],
+    }
+
+
+def _gateway(panel: GatewayPanel) -> Context:
+    statuses = {status.slot: status for status in panel.statuses}
+    slots = []
+    for name in panel.slots:
+        status = statuses.get(name)
+        waiting = status is not None and status.next_retry_s is not None
+        slots.append(
+            {
+                "name": name,
+                "status": status,
+                "since": datetime.fromtimestamp(status.since, UTC) if status else None,
+                "retry_at": round(status.at + (status.next_retry_s or 0.0), 1)
+                if status and waiting
+                else None,
+                "rows_per_s": row_rate(status) if status else None,
+            }
+        )
+    times = [status.at for status in panel.statuses]
+    return {
+        "gateway_slots": slots,
+        "gateway_at": datetime.fromtimestamp(min(times), UTC) if times else None,
+    }

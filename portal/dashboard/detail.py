@@ -1,0 +1,120 @@
+"""Contexts of the two detail pages: one service, one incident."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from incidents.models import Evidence, Incident, TimelineEvent
+from portal.dashboard import queries
+from portal.dashboard.timeline import Entry, entry
+from portal.monitoring.models import Observation, Service
+
+Context = dict[str, Any]
+
+#: Readings drawn in a service's chart, and how far back they go.
+POINTS_MAX = 360
+CHART_WINDOW = timedelta(minutes=30)
+TEMPLATES_MAX = 10
+TIMELINE_MAX = 300
+EVIDENCE_MAX = 60
+#: Characters of one piece of evidence shown on the page; the whole is in the admin.
+PREVIEW_CHARS = 4000
+
+
+def service(pk: int) -> Context | None:
+    """Return one service's page: six queries."""
+    found = Service.objects.select_related("state").filter(pk=pk).first()
+    if found is None:
+        return None
+    now = timezone.now()
+    (row,) = queries.service_rows(now, [found]) or (queries.service_row(found, now),)
+    state = getattr(found, "state", None)
+    return {
+        "title": found.name,
+        "service": found,
+        "row": row,
+        "state": state,
+        "health_output": state.health_output if state else "",
+        "inspect": _flat(state.inspect) if state else [],
+        "templates": list(found.templates.order_by("-count")[:TEMPLATES_MAX]),
+        "endpoints": list(found.endpoints.order_by("name")),
+        "incidents": _incidents_of(found.name),
+    }
+
+
+def chart(pk: int) -> dict[str, list[float | None]]:
+    """Return the last half hour of a service as columns: one query."""
+    since = timezone.now() - CHART_WINDOW
+    rows = Observation.objects.filter(service_id=pk, at__gte=since).order_by("-at")
+    values = list(rows.values_list("at", "cpu_percent", "memory_bytes", "log_lines_per_s")[:POINTS_MAX])[::-1]
+    return {
+        "at": [round(at.timestamp(), 1) for at, *_rest in values],
+        "cpu": [cpu for _at, cpu, _memory, _log in values],
+        "memory": [None if memory is None else memory / 1024**2 for _at, _cpu, memory, _log in values],
+        "log": [log for *_rest, log in values],
+    }
+
+
+def _incidents_of(name: str) -> list[queries.IncidentRow]:
+    return [row for row in queries.incidents() if name in row.services][:5]
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested configuration as sorted lines; at most 40."""
+    if not isinstance(value, dict):
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return [(prefix, text)] if prefix else []
+    lines = [line for key in sorted(value) for line in _flat(value[key], f"{prefix}.{key}".lstrip("."))]
+    return lines[:40]
+
+
+def incident(number: int) -> Context | None:
+    """Return one incident's page: about eight queries and the rendering of its report."""
+    found = Incident.objects.select_related("lead").filter(number=number).first()
+    if found is None:
+        return None
+    return {
+        "title": f"INC-{found.number}",
+        "incident": found,
+        "row": queries.incident_row(found),
+        "signals": list(found.signals.all()[:100]),
+        "entries": _timeline(found),
+        "evidence": [_evidence(item) for item in found.evidence.all()[:EVIDENCE_MAX]],
+        "report": _report(found),
+        "items": queries.checklist(found),
+        "window": found.resolve_after_s,
+    }
+
+
+def _timeline(found: Incident) -> list[Entry]:
+    events = TimelineEvent.objects.filter(incident=found).select_related("actor", "evidence")
+    newest = list(events.order_by("-at", "-pk")[:TIMELINE_MAX])
+    return [entry(event) for event in newest]
+
+
+def _evidence(item: Evidence) -> Context:
+    try:
+        text = json.dumps(json.loads(zlib.decompress(item.payload)), ensure_ascii=False, indent=1)
+    except (zlib.error, ValueError):
+        text = _("unreadable")
+    return {"item": item, "preview": text[:PREVIEW_CHARS], "cut": len(text) > PREVIEW_CHARS}
+
+
+def _report(found: Incident) -> Context:
+    from incidents import reports  # its renderer is heavy and only this page needs it
+
+    if getattr(found, "report", None) is None:
+        return {"html": None}
+    language = "ko" if (get_language() or "ko").startswith("ko") else "en"
+    html = reports.render(found, "summary", "html", language)
+    # The renderer escapes every cell and sanitises Markdown before it returns HTML.
+    return {"html": format_html("{}", mark_safe(html))}  # noqa: S308 - sanitised by the renderer

@@ -1,0 +1,57 @@
+"""Sidebar of the shell and the small callbacks that unfold asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from portal.dashboard.access import VIEW
+
+
+def icon(request: HttpRequest) -> str:
+    """Return the URL of the product's icon."""
+    return static("portal/icon.svg")
+
+
+def may_view(request: HttpRequest) -> bool:
+    """Whether the portal's pages are open to this person."""
+    return request.user.has_perm(VIEW)
+
+
+def is_staff(request: HttpRequest) -> bool:
+    """Whether the admin is open to this person."""
+    return bool(getattr(request.user, "is_staff", False))
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the navigation: the portal's pages, then the admin."""
+    pages = [
+        ("dashboard", _("Dashboard"), "monitoring"),
+        ("services", _("Services"), "dns"),
+        ("incidents", _("Incidents"), "local_fire_department"),
+        ("checklist", _("Checklist"), "checklist"),
+        ("feed", _("Feed"), "candlestick_chart"),
+    ]
+    here = request.path
+    items = [
+        {
+            "title": title,
+            "icon": symbol,
+            "link": reverse(name),
+            "active": here == reverse(name) if name == "dashboard" else here.startswith(reverse(name)),
+            "permission": may_view,
+        }
+        for name, title, symbol in pages
+    ]
+    manage = {
+        "title": _("Administration"),
+        "icon": "settings",
+        "link": reverse("admin:index"),
+        "active": here.startswith(reverse("admin:index")),
+        "permission": is_staff,
+    }
+    return [{"items": items}, {"separator": True, "items": [manage]}]

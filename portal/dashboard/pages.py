@@ -1,0 +1,58 @@
+"""Portal pages: each gets its context from ``portal.dashboard.contexts``, which live updates share."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from portal.dashboard import contexts, detail
+from portal.dashboard.access import viewer_required
+
+
+def _page(request: HttpRequest, key: str, template: str) -> HttpResponse:
+    context = contexts.build(key)
+    if context is None:
+        raise Http404
+    return render(request, template, {**context, "live_page": key})
+
+
+@viewer_required
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """Is anything wrong, since when, why, who is on it, and what to press."""
+    return _page(request, "dashboard", "portal/dashboard.html")
+
+
+@viewer_required
+def services(request: HttpRequest) -> HttpResponse:
+    """Every watched service."""
+    return _page(request, "services", "portal/services.html")
+
+
+@viewer_required
+def service(request: HttpRequest, pk: int) -> HttpResponse:
+    """One service: latest state, health output, log templates, probes, recent readings."""
+    return _page(request, f"service:{pk}", "portal/service.html")
+
+
+@viewer_required
+def chart(request: HttpRequest, pk: int) -> JsonResponse:
+    """The last readings of a service as JSON columns."""
+    return JsonResponse(detail.chart(pk))
+
+
+@viewer_required
+def incidents(request: HttpRequest) -> HttpResponse:
+    """Every incident, newest first."""
+    return _page(request, "incidents", "portal/incidents.html")
+
+
+@viewer_required
+def incident(request: HttpRequest, number: int) -> HttpResponse:
+    """One incident: timeline, signals, evidence, report and checklist."""
+    return _page(request, f"incident:{number}", "portal/incident.html")
+
+
+@viewer_required
+def checklist(request: HttpRequest) -> HttpResponse:
+    """Every preventive measure, newest incident first."""
+    return _page(request, "checklist", "portal/checklist.html")

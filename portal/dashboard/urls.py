@@ -1,0 +1,19 @@
+"""Portal pages."""
+
+from django.urls import path
+
+from portal.dashboard import actions, login, pages, status
+
+urlpatterns = [
+    path("", pages.dashboard, name="dashboard"),
+    path("services/", pages.services, name="services"),
+    path("services/<int:pk>/", pages.service, name="service"),
+    path("services/<int:pk>/chart/", pages.chart, name="service-chart"),
+    path("incidents/", pages.incidents, name="incidents"),
+    path("incidents/<int:number>/", pages.incident, name="incident"),
+    path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
+    path("checklist/", pages.checklist, name="checklist"),
+    path("gateway/<slug:slot>/", actions.gateway, name="gateway-action"),
+    path("status/", status.status, name="status"),
+    path("login/", login.Login.as_view(), name="login"),
+]

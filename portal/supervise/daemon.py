@@ -1,0 +1,92 @@
+"""supervisord in the foreground with a quiet console: one line for each change of a child.
+
+Started by ``manage.py up`` through exec, so that no Django stays in memory. Children die with it, even
+when it is killed: the kernel sends them SIGTERM (Linux).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
+from supervisor import events
+from supervisor.medusa import asyncore_25
+from supervisor.options import ServerOptions
+from supervisor.states import SupervisorStates
+from supervisor.supervisord import Supervisor
+
+PR_SET_PDEATHSIG = 1
+
+
+class Options(ServerOptions):  # type: ignore[misc] # supervisor has no types
+    """supervisord's options with children that do not outlive it."""
+
+    def setpgrp(self) -> Any:
+        """Run in the child between fork and exec: ask for SIGTERM when the parent dies."""
+        if sys.platform == "linux":
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        return super().setpgrp()
+
+
+class Foreground(Supervisor):  # type: ignore[misc] # supervisor has no types
+    """supervisord that tells the console what happens to its children."""
+
+    def runforever(self) -> None:
+        """Supervise until told to stop."""
+        events.subscribe(events.ProcessStateEvent, tell)
+        events.subscribe(events.SupervisorStoppingEvent, lambda _event: say("stopping"))
+        super().runforever()
+
+
+def say(text: str) -> None:
+    """Print one line to the console; a console that went away is no reason to stop."""
+    try:
+        sys.stdout.write(f"bonghwa: {text}\n")
+        sys.stdout.flush()
+    except OSError:
+        return
+
+
+def tell(event: Any) -> None:
+    """Put one change of a child into words."""
+    name = event.process.config.name
+    kind = type(event).__name__.removeprefix("ProcessState").removesuffix("Event")
+    words = {
+        "Running": f"is up (pid {event.process.pid})",
+        "Backoff": f"did not start (try {event.process.backoff}); trying again",
+        "Fatal": "was given up: it does not start; see its log",
+        "Stopped": "stopped",
+        "Exited": "died; starting it again",
+    }.get(kind)
+    if words and not (kind == "Exited" and getattr(event, "expected", False)):
+        say(f"{name:<15} {words}")
+
+
+def main(configuration: str) -> None:
+    """Supervise what ``configuration`` lists until SIGINT or SIGTERM, then stop it in reverse order."""
+    first = True
+    while True:
+        options = Options()
+        options.realize(["-c", configuration, "-n"], doc="bonghwa")
+        options.first = first
+        options.test = False
+        try:
+            Foreground(options).main()
+        except asyncore_25.ExitNow:
+            pass
+        options.close_httpservers()
+        options.close_logger()
+        first = False
+        if options.mood < SupervisorStates.RESTARTING:
+            say("everything has stopped")
+            return
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    main(sys.argv[1])

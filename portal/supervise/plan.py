@@ -1,0 +1,185 @@
+"""Which processes ``make run`` starts and how, as supervisord's configuration. Pure: text in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Seconds a child must live to count as started; one that dies sooner is retried with a growing delay.
+START_SECONDS = 3
+#: Starts in a row that may fail (the delays of 1, 2, 3 … seconds add up to 3.5 minutes) before it is given up.
+START_RETRIES = 20
+STOP_SECONDS = 10
+#: The web process tells its clients to come back and drains.
+WEB_STOP_SECONDS = 35
+LOG_BYTES = "10MB"
+LOG_BACKUPS = 3
+#: Memory of the embedded Valkey. Everything kept in it is bounded; a full one refuses writes visibly.
+VALKEY_MEMORY = "256mb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the plan depends on."""
+
+    base: Path
+    data: Path
+    python: str
+    bind: str
+    port: int
+    host: str
+    simulator: bool
+    #: Program and port of the embedded Valkey; None when REDIS_URL names a server.
+    valkey: tuple[str, int] | None = None
+    root: bool = False
+
+    @property
+    def socket(self) -> Path:
+        """supervisord's XML-RPC socket."""
+        return self.data / "supervisor.sock"
+
+    @property
+    def url(self) -> str:
+        """Address of the portal from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.bind, self.bind)  # noqa: S104 - compared only
+        return f"http://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One supervised process. ``health`` and ``labels`` go to its descriptor for the process runtime."""
+
+    name: str
+    command: Sequence[str]
+    priority: int
+    stop_seconds: int = STOP_SECONDS
+    health: dict[str, Any] | None = None
+    labels: dict[str, str] | None = None
+
+
+def programs(setup: Setup) -> tuple[Program, ...]:
+    """Return the processes in the order of their start; they stop in the reverse order."""
+    manage = (setup.python, "manage.py")
+    found = []
+    if setup.valkey is not None:
+        binary, port = setup.valkey
+        found.append(Program(name="valkey", command=_valkey(binary, port, setup.data), priority=10))
+    if setup.simulator:
+        found.append(Program(name="simulator", command=(*manage, "run_simulator"), priority=20))
+    health = f"{setup.url}/health"
+    web = Program(
+        name="web",
+        command=(*manage, "serve"),
+        priority=40,
+        stop_seconds=WEB_STOP_SECONDS,
+        health={"kind": "http", "url": health},
+        labels={"bonghwa.http": health},
+    )
+    beat = (setup.python, "-m", "celery", "-A", "portal", "beat", "--loglevel", "WARNING", "--pidfile=")
+    return (
+        *found,
+        Program(name="gateway", command=(*manage, "run_gateway"), priority=30),
+        web,
+        _worker(setup, "collect"),
+        _worker(setup, "ops"),
+        Program(name="beat", command=beat, priority=60, health=_heartbeat("beat", 30)),
+    )
+
+
+def _valkey(binary: str, port: int, data: Path) -> tuple[str, ...]:
+    options = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "dir": str(data / "valkey"),
+        "save": "60 1",
+        "maxmemory": VALKEY_MEMORY,
+        "maxmemory-policy": "noeviction",
+        "loglevel": "warning",
+    }
+    return (binary, *(part for name, value in options.items() for part in (f"--{name}", value)))
+
+
+def _worker(setup: Setup, queue: str) -> Program:
+    """One prefork child each: a time limit can kill a hung task, which threads and solo cannot."""
+    name = f"{queue}@{setup.host}"
+    command = (
+        *(setup.python, "-m", "celery", "-A", "portal", "worker", "-Q", queue, "-n", name),
+        *("--pool", "prefork", "--concurrency", "1", "--max-memory-per-child", "250000"),
+        *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
+    )
+    return Program(
+        name=f"worker-{queue}", command=command, priority=50, health=_heartbeat(f"worker:{name}", 45)
+    )
+
+
+def _heartbeat(name: str, max_age_s: int) -> dict[str, Any]:
+    return {"kind": "heartbeat", "key": f"heartbeat:{name}", "max_age_s": max_age_s}
+
+
+def descriptor(program: Program, setup: Setup) -> dict[str, Any]:
+    """Return what the process runtime reads about ``program``."""
+    return {
+        "name": program.name,
+        "log": str(setup.data / "logs" / f"{program.name}.log"),
+        "health": program.health,
+        "labels": program.labels or {},
+    }
+
+
+def configuration(setup: Setup) -> str:
+    """Return supervisord's configuration file."""
+    sections = [
+        _section(
+            "supervisord",
+            nodaemon="true",
+            silent="true",
+            **({"user": "root"} if setup.root else {}),
+            directory=setup.base,
+            pidfile=setup.data / "supervisord.pid",
+            logfile=setup.data / "logs" / "supervisord.log",
+            logfile_maxbytes=LOG_BYTES,
+            logfile_backups=LOG_BACKUPS,
+            childlogdir=setup.data / "logs",
+        ),
+        _section("unix_http_server", file=setup.socket, chmod="0700"),
+        _section(
+            "rpcinterface:supervisor",
+            **{"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        ),
+        _section("include", files=setup.data / "processes" / "*.conf"),
+        *(_program(program, setup) for program in programs(setup)),
+    ]
+    return "\n".join(sections)
+
+
+def _program(program: Program, setup: Setup) -> str:
+    return _section(
+        f"program:{program.name}",
+        command=" ".join(map(_quoted, program.command)),
+        directory=setup.base,
+        environment='PYTHONUNBUFFERED="1",DJANGO_SETTINGS_MODULE="portal.settings"',
+        priority=program.priority,
+        autorestart="true",
+        startsecs=START_SECONDS,
+        startretries=START_RETRIES,
+        stopwaitsecs=program.stop_seconds,
+        stopasgroup="true",
+        killasgroup="true",
+        redirect_stderr="true",
+        stdout_logfile=setup.data / "logs" / f"{program.name}.log",
+        stdout_logfile_maxbytes=LOG_BYTES,
+        stdout_logfile_backups=LOG_BACKUPS,
+    )
+
+
+def _section(title: str, **options: object) -> str:
+    """Return one section; ``%`` is doubled, since supervisord expands it."""
+    lines = [f"{name}={str(value).replace('%', '%%')}" for name, value in options.items()]
+    return "\n".join([f"[{title}]", *lines, ""])
+
+
+def _quoted(part: str) -> str:
+    plain = part and not set(part) & set(" \t\"'\\;")
+    return part if plain else '"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"'
