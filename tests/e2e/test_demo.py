@@ -1,0 +1,107 @@
+"""``make demo-outage`` against the running product: one incident, one report, two messages."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.product import ROOT, Product
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Takes Apprise's JSON messages over real HTTP and keeps them."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Keeps the body of each POST."""
+
+    server: Receiver
+
+    def do_POST(self) -> None:
+        self.server.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A message channel."""
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def _play(product: Product) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.outage", "--hold", "3"],
+        cwd=ROOT,
+        env=product.env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{product.status()['incidents']}"
+    return done.stdout
+
+
+def _assert_told_once(receiver: Receiver) -> None:
+    titles = [f"{one['title']} {one['message']}" for one in receiver.messages]
+    assert len(titles) == 2, titles
+    assert all("api-gateway" in title for title in titles), titles
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_outage_opens_one_incident_sends_two_messages_and_resolves(
+    tmp_path: Path, docker_host: str, receiver: Receiver, workers: int
+) -> None:
+    channel = f"json://127.0.0.1:{receiver.server_port}"
+    product = Product(tmp_path / "data", DOCKER_HOST=docker_host, NOTIFY_URLS=channel)
+    try:
+        product.start()
+        for number in range(2, workers + 1):
+            worker = f"{sys.executable} -m celery -A portal worker -Q collect -n collect{number}@e2e"
+            product.add_program(f"worker-collect-{number}", f"{worker} --pool prefork --concurrency 1")
+        printed = _play(product)
+        incidents = product.status()["incidents"]
+    finally:
+        product.close()
+
+    assert "a container of the Docker Engine" in printed
+    assert [one["services"] for one in incidents if one["number"] > 1] == [["api-gateway"]]
+    _assert_told_once(receiver)
+
+
+def test_without_an_engine_the_same_outage_is_a_process(tmp_path: Path, receiver: Receiver) -> None:
+    channel = f"json://127.0.0.1:{receiver.server_port}"
+    product = Product(tmp_path / "data", DOCKER_HOST=f"unix://{tmp_path}/none", NOTIFY_URLS=channel)
+    try:
+        product.start()
+        printed = _play(product)
+        assert "api-gateway" not in product.pids()
+        assert not list((tmp_path / "data" / "processes").glob("api-gateway*"))
+    finally:
+        product.close()
+
+    assert "a process" in printed
+    _assert_told_once(receiver)

@@ -1,0 +1,79 @@
+"""Every page of the portal in a real browser: both languages, desk and phone, without an error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import Chromium
+from tests.e2e.product import Product
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(180)]
+PAGES = {
+    "dashboard": "/",
+    "incidents": "/incidents/",
+    "incident": "/incidents/1/",
+    "checklist": "/checklist/",
+    "feed": "/feed/",
+    "admin-checklist": "/admin/incidents/checklistitem/",
+    "admin-rules": "/admin/monitoring/rule/",
+}
+#: Set SCREENSHOTS to a folder to keep what the browser showed.
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+
+
+def _sign_in(page: Page, product: Product, password: str) -> None:
+    page.goto(f"{product.url}/admin/login/?next=/")
+    page.fill("input[name=username]", "admin")
+    page.fill("input[name=password]", password)
+    page.press("input[name=password]", "Enter")
+    page.wait_for_url(f"{product.url}/")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_pages_show_without_errors_or_horizontal_scroll(
+    product: Product, admin_password: str, chromium: Chromium, language: str, width: int
+) -> None:
+    wide: list[str] = []
+
+    def steps(page: Page) -> None:
+        page.context.add_cookies([{"name": "django_language", "value": language, "url": product.url}])
+        _sign_in(page, product, admin_password)
+        for name, path in PAGES.items():
+            answer = page.goto(product.url + path)
+            assert answer is not None
+            assert answer.status == 200, f"{path}: {answer.status}"
+            assert page.locator("html").get_attribute("lang") == language
+            scroll = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            if scroll > 0:
+                wide.append(f"{path} {scroll} px")
+            if SCREENSHOTS:
+                page.wait_for_timeout(1500)
+                page.screenshot(path=Path(SCREENSHOTS) / f"{name}-{language}-{width}.png", full_page=True)
+
+    chromium.visit(steps, width=width, language="ko-KR" if language == "ko" else "en-US")
+
+    assert wide == []
+
+
+def test_the_feed_page_shows_prices_that_change(
+    product: Product, admin_password: str, chromium: Chromium
+) -> None:
+    def steps(page: Page) -> tuple[str, str]:
+        _sign_in(page, product, admin_password)
+        page.goto(f"{product.url}/feed/")
+        expect(page.get_by_text("005930").first).to_be_visible()
+        table = page.locator("main, body").first
+        before = table.inner_text()
+        page.wait_for_function(
+            "before => (document.querySelector('main') || document.body).innerText !== before", arg=before
+        )
+        return before, table.inner_text()
+
+    before, after = chromium.visit(steps)
+
+    assert before != after

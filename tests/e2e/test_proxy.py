@@ -1,0 +1,24 @@
+"""The feed through a real nginx with the deploy snippet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.client import logged_in
+from tests.e2e.product import Product
+
+pytestmark = [pytest.mark.slow, pytest.mark.nginx]
+
+
+async def test_rows_flow_through_nginx(
+    product: Product, feed_key: dict[str, str], nginx: Callable[[int], int]
+) -> None:
+    port = await asyncio.to_thread(nginx, product.port)
+
+    async with logged_in(product, feed_key, url=f"http://127.0.0.1:{port}") as client:
+        await client.more_rows(30)
+
+    assert {row["item"] for row in client.rows} == {"005930"}
