@@ -27,3 +27,15 @@ $(STAMP): requirements.txt
 	@rm -f $(VENV)/.runtime-* && touch $@
 
 # ---- test ----
+DEV_STAMP := $(VENV)/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
+
+.PHONY: test
+test: $(DEV_STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+$(DEV_STAMP): $(STAMP) requirements-dev.txt
+	@echo "bonghwa: installing test dependencies into $(VENV) (first run only)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@rm -f $(VENV)/.dev-* && touch $@
