@@ -18,7 +18,7 @@ PERIOD = 5.0
 
 
 class HeartbeatScheduler(DatabaseScheduler):  # type: ignore[misc] # the library has no types
-    """Says that beat lives each time it looks at the schedule, so that a dead worker is not blamed on beat."""
+    """Says that beat lives each time it looks, so that a dead worker is not blamed on beat."""
 
     _next = 0.0
     _failing = False

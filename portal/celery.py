@@ -20,7 +20,7 @@ logger = get_task_logger(__name__)
 
 
 @app.task(bind=True, name="portal.heartbeat", ignore_result=True)
-def heartbeat(self: Task, queue: str) -> None:
+def heartbeat(self: Task[..., None], queue: str) -> None:
     """Prove that this worker takes and finishes tasks of ``queue``; the name holds the worker's host."""
     from portal.heartbeat import write  # settings are ready only once a task runs
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError, FileAwareEnv
@@ -69,20 +71,23 @@ def upstream_config() -> UpstreamConfig:
             env.str("KIWOOM_REST_URL", "") or (beside and f"http://{beside}"),
             env.str("KIWOOM_WS_URL", "") or (beside and f"ws://{beside}"),
         )
+        no_values: list[str] = []
         app_keys, secret_keys = (
-            [value.strip() for value in env.list(name, []) if value.strip()]
+            [value.strip() for value in env.list(name, no_values) if value.strip()]
             for name in ("KIWOOM_APP_KEY", "KIWOOM_SECRET_KEY")
         )
         if mode is Mode.SIMULATOR and not app_keys and not secret_keys:
             app_keys, secret_keys = [SIMULATOR_KEY[0]], [SIMULATOR_KEY[1]]
-        default = UpstreamConfig.__dataclass_fields__
         retry = RetryConfig()
-        return UpstreamConfig(
+        default = UpstreamConfig(
             mode=mode,
             rest_url=rest_url,
             ws_url=ws_url,
             keys=pair_keys(app_keys, secret_keys),
             calendar=env.str("GATEWAY_CALENDAR", "always" if mode is Mode.SIMULATOR else "krx"),
+        )
+        return replace(
+            default,
             retry=RetryConfig(
                 base=env.float("GATEWAY_RETRY_BASE", retry.base),
                 cap=env.float("GATEWAY_RETRY_CAP", retry.cap),
@@ -93,16 +98,14 @@ def upstream_config() -> UpstreamConfig:
                 breaker_delay=env.float("GATEWAY_BREAKER_DELAY", retry.breaker_delay),
                 parked_probe=env.float("GATEWAY_PARKED_PROBE", retry.parked_probe),
             ),
-            open_timeout=env.float("GATEWAY_OPEN_TIMEOUT", default["open_timeout"].default),
-            login_timeout=env.float("GATEWAY_LOGIN_TIMEOUT", default["login_timeout"].default),
-            silence_floor=env.float("GATEWAY_SILENCE_FLOOR", default["silence_floor"].default),
-            stale_after=env.float("GATEWAY_STALE_AFTER", default["stale_after"].default),
-            lease_ttl=env.float("GATEWAY_LEASE_TTL", default["lease_ttl"].default),
-            lease_renew=env.float("GATEWAY_LEASE_RENEW", default["lease_renew"].default),
-            linger=env.float("GATEWAY_LINGER", default["linger"].default),
-            items_per_connection=env.int(
-                "GATEWAY_ITEMS_PER_CONNECTION", default["items_per_connection"].default
-            ),
+            open_timeout=env.float("GATEWAY_OPEN_TIMEOUT", default.open_timeout),
+            login_timeout=env.float("GATEWAY_LOGIN_TIMEOUT", default.login_timeout),
+            silence_floor=env.float("GATEWAY_SILENCE_FLOOR", default.silence_floor),
+            stale_after=env.float("GATEWAY_STALE_AFTER", default.stale_after),
+            lease_ttl=env.float("GATEWAY_LEASE_TTL", default.lease_ttl),
+            lease_renew=env.float("GATEWAY_LEASE_RENEW", default.lease_renew),
+            linger=env.float("GATEWAY_LINGER", default.linger),
+            items_per_connection=env.int("GATEWAY_ITEMS_PER_CONNECTION", default.items_per_connection),
         )
     except (ConfigError, EnvError, ValueError) as error:
         raise ImproperlyConfigured(str(error)) from error
@@ -114,7 +117,7 @@ def feed_config() -> FeedConfig:
     Raises:
         ImproperlyConfigured: a value is wrong.
     """
-    readers = {int: env.int, float: env.float}
+    readers: dict[type, Any] = {int: env.int, float: env.float}
     try:
         values = {
             name: readers[type(item.default)](f"FEED_{name.upper()}", item.default)

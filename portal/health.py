@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 import redis
-from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
@@ -46,17 +45,17 @@ class Part:
 class Alive:
     """Answer ``/health`` on the event loop, ahead of Django and of its thread pool."""
 
-    def __init__(self, application: ASGI3Application) -> None:
+    def __init__(self, application: Any) -> None:
         self.application = application
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request."""
         if scope["type"] != "http" or scope["path"] != "/health":
             await self.application(scope, receive, send)
             return
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": False})
-        await send({"type": "http.response.body", "body": ALIVE, "more_body": False})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": ALIVE})
 
 
 class HealthMiddleware:
@@ -168,6 +167,9 @@ def _shown(part: Part) -> dict[str, Any]:
 
 
 def _json(body: bytes, status: int) -> HttpResponse:
-    return HttpResponse(
+    response = HttpResponse(
         body, status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
     )
+    # A probe asks each few seconds; Django would log every 503 of it as an error.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response

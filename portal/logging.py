@@ -87,6 +87,7 @@ def configure(options: dict[str, Any]) -> None:
                 "plain": {
                     "()": "portal.logging.MaskingFormatter",
                     "format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+                    "datefmt": "%Y-%m-%d %H:%M:%S%z",
                 },
                 "json": {"()": "portal.logging.JsonFormatter"},
             },

@@ -18,8 +18,8 @@ PORT = env.int("PORT", 5111)
 BIND = env.str("BIND", "127.0.0.1")
 PUBLIC_URL = env.str("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", [])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 HTTPS = PUBLIC_URL.startswith("https://")
 
 INSTALLED_APPS = [
@@ -142,7 +142,7 @@ X_FRAME_OPTIONS = "DENY"
 GATEWAY_UPSTREAM = upstream_config()
 GATEWAY_FEED = feed_config()
 
-NOTIFY_URLS = env.list("NOTIFY_URLS", [])
+NOTIFY_URLS: list[str] = env.list("NOTIFY_URLS", [])
 INCIDENT_RESOLVE_AFTER = env.float("INCIDENT_RESOLVE_AFTER", 300.0)
 
 CELERY_BROKER_URL = REDIS_URL

@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 from django.contrib import messages
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
@@ -35,13 +36,14 @@ def incident(request: HttpRequest, number: int) -> HttpResponse:
     verb = request.POST.get("verb", "")
     reason = request.POST.get("reason", "").strip()[:REASON_MAX]
     now = timezone.now()
+    actor = request.user if isinstance(request.user, AbstractBaseUser) else None
     try:
         if verb == "note" and reason:
-            services.add_note(incident=found, text=reason, at=now, actor=request.user)
+            services.add_note(incident=found, text=reason, at=now, actor=actor)
         elif verb == "note":
             messages.error(request, _("Write the note first."))
         elif verb in MOVES:
-            MOVES[verb](incident=found, at=now, actor=request.user, reason=reason)
+            MOVES[verb](incident=found, at=now, actor=actor, reason=reason)
         else:
             messages.error(request, _("Unknown action."))
     except IncidentError as error:

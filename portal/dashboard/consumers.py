@@ -12,6 +12,7 @@ from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.contrib.auth.models import PermissionsMixin
 
 from portal.dashboard.access import VIEW
 from portal.dashboard.contexts import PANELS
@@ -24,7 +25,7 @@ FORBIDDEN = 4403
 TRY_LATER = 1013
 
 
-class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels has no types
+class LiveConsumer(AsyncWebsocketConsumer):
     """Sends ``{"now":…,"panels":{NAME:HTML}}`` for one page; anything a browser sends is ignored."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -41,7 +42,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels has
         """Accept, then close with a reason when the page is not for this person."""
         await self.accept()
         user = self.scope["user"]
-        if not user.is_authenticated:
+        if user is None or not user.is_authenticated:
             await self.close(UNAUTHENTICATED)
             return
         if not await database_sync_to_async(user.has_perm)(VIEW):
@@ -79,7 +80,6 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels has
 
     async def _still_allowed(self) -> bool:
         user = await get_user(self.scope)
-        if not user.is_authenticated or not user.is_active:
+        if not isinstance(user, PermissionsMixin) or not user.is_active:
             return False
-        allowed: bool = await database_sync_to_async(user.has_perm)(VIEW)
-        return allowed
+        return await database_sync_to_async(user.has_perm)(VIEW)

@@ -24,7 +24,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     match = getattr(request, "resolver_match", None)
     if match is None or match.app_name == "admin" or not hasattr(request, "user"):
         return context
-    site = admin.site
+    site: Any = admin.site
     context |= site.each_context(request)
     if request.user.is_authenticated and not context["has_permission"]:
         context["has_permission"] = True

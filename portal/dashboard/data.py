@@ -209,7 +209,7 @@ class Dashboard:
         """Return the worst of everything; an open incident is critical whatever the services say."""
         if any(row.severity == "critical" for row in self.incidents):
             return Level.CRITICAL
-        levels = [row.level for row in self.services if row.level is not Level.OFF]
+        levels: list[Level] = [row.level for row in self.services if row.level is not Level.OFF]
         levels.append(self.gateway.level)
         if self.incidents:
             levels.append(Level.WARNING)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from incidents.models import Evidence, Incident, TimelineEvent
 from portal.dashboard import queries
+from portal.dashboard.data import IncidentRow
 from portal.dashboard.timeline import Entry, entry
 from portal.monitoring.models import Observation, Service
 
@@ -64,7 +65,7 @@ def chart(pk: int) -> dict[str, list[float | None]]:
     }
 
 
-def _incidents_of(name: str) -> list[queries.IncidentRow]:
+def _incidents_of(name: str) -> list[IncidentRow]:
     return [row for row in queries.incidents() if name in row.services][:5]
 
 

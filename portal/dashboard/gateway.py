@@ -69,5 +69,8 @@ def command(*, slot: str, verb: str, reason: str, by: str) -> None:
     name = keys.COMMANDS.format(slot=slot)
     message = {"verb": verb, "reason": reason.strip()[:200], "by": by, "at": time.time()}
     with connect() as client:
-        client.pipeline().rpush(name, orjson.dumps(message)).ltrim(name, -COMMANDS_MAX, -1).execute()
+        pipeline = client.pipeline()
+        pipeline.rpush(name, orjson.dumps(message))
+        pipeline.ltrim(name, -COMMANDS_MAX, -1)
+        pipeline.execute()
     logger.warning("gateway command %s on %s by %s: %r", verb, slot, by, reason.strip()[:200])

@@ -65,16 +65,17 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return no_data()
     left = max(0, int(seconds))
-    parts = []
-    for length, words in (
-        (86400, lambda n: ngettext("%(n)d day", "%(n)d days", n) % {"n": n}),
-        (3600, lambda n: pgettext("duration", "%(n)d h") % {"n": n}),
-        (60, lambda n: pgettext("duration", "%(n)d min") % {"n": n}),
-        (1, lambda n: pgettext("duration", "%(n)d s") % {"n": n}),
-    ):
+    units = (
+        (86400, pgettext("duration", "%(n)d d")),
+        (3600, pgettext("duration", "%(n)d h")),
+        (60, pgettext("duration", "%(n)d min")),
+        (1, pgettext("duration", "%(n)d s")),
+    )
+    parts: list[str] = []
+    for length, words in units:
         count, left = divmod(left, length)
         if count or (length == 1 and not parts):
-            parts.append(words(count))
+            parts.append(words % {"n": count})
         if len(parts) == 2 or (parts and length == 60):
             break
     return " ".join(parts)

@@ -15,22 +15,18 @@ MODULES = (
 )
 
 
-def complaint(version, importable):
+def complaint(version, importable):  # type: ignore[no-untyped-def] # an old Python must be able to read it
     """Return what is missing as one line, or an empty string."""
     if tuple(version[:2]) < NEEDED:
-        return "Python %d.%d or newer is needed, this is %d.%d; install it or set PYTHON=." % (
-            NEEDED + tuple(version[:2])
-        )
+        present = ".".join(map(str, version[:2]))
+        return "Python 3.11 or newer is needed, this is " + present + "; install it or set PYTHON."
     for module, package in MODULES:
         if not importable(module):
-            return "Python's module %s is missing; install it, on Debian with: apt install %s" % (
-                module,
-                package,
-            )
+            return "Python's module " + module + " is missing; install it, on Debian: apt install " + package
     return ""
 
 
-def importable(module):
+def importable(module):  # type: ignore[no-untyped-def] # the same
     """Whether ``module`` can be imported."""
     try:
         __import__(module)
@@ -40,6 +36,6 @@ def importable(module):
 
 
 if __name__ == "__main__":
-    found = complaint(sys.version_info, importable)
+    found = complaint(sys.version_info, importable)  # type: ignore[no-untyped-call] # the same
     if found:
         sys.exit("bonghwa: " + found)

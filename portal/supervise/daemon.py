@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 from supervisor import events
@@ -73,10 +74,8 @@ def main(configuration: str) -> None:
         options.realize(["-c", configuration, "-n"], doc="bonghwa")
         options.first = first
         options.test = False
-        try:
+        with suppress(asyncore_25.ExitNow):
             Foreground(options).main()
-        except asyncore_25.ExitNow:
-            pass
         options.close_httpservers()
         options.close_logger()
         first = False

@@ -9,7 +9,7 @@ from typing import Any
 
 #: Seconds a child must live to count as started; one that dies sooner is retried with a growing delay.
 START_SECONDS = 3
-#: Starts in a row that may fail (the delays of 1, 2, 3 … seconds add up to 3.5 minutes) before it is given up.
+#: Starts in a row that may fail (delays of 1, 2, 3 … s, 3.5 min in all) before it is given up.
 START_RETRIES = 20
 STOP_SECONDS = 10
 #: The web process tells its clients to come back and drains.
@@ -77,7 +77,7 @@ def programs(setup: Setup) -> tuple[Program, ...]:
         health={"kind": "http", "url": health},
         labels={"bonghwa.http": health},
     )
-    beat = (setup.python, "-m", "celery", "-A", "portal", "beat", "--loglevel", "WARNING", "--pidfile=")
+    beat = (setup.python, "-m", "celery", "-q", "-A", "portal", "beat", "--loglevel", "WARNING", "--pidfile=")
     return (
         *found,
         Program(name="gateway", command=(*manage, "run_gateway"), priority=30),
@@ -105,7 +105,7 @@ def _worker(setup: Setup, queue: str) -> Program:
     """One prefork child each: a time limit can kill a hung task, which threads and solo cannot."""
     name = f"{queue}@{setup.host}"
     command = (
-        *(setup.python, "-m", "celery", "-A", "portal", "worker", "-Q", queue, "-n", name),
+        *(setup.python, "-m", "celery", "-q", "-A", "portal", "worker", "-Q", queue, "-n", name),
         *("--pool", "prefork", "--concurrency", "1", "--max-memory-per-child", "250000"),
         *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
     )

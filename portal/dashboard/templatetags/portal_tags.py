@@ -49,7 +49,8 @@ def badge(level: Level | str, word: str) -> SafeString:
     """Return an icon and a word in the level's colour."""
     level = Level(level)
     return format_html(
-        '<span class="p-badge is-{}"><span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
+        '<span class="p-badge is-{}">'
+        '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
         level.value,
         wording.ICONS[level],
         word,
