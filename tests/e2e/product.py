@@ -93,14 +93,17 @@ class Product:
         except httpx.HTTPError as error:
             return repr(error)
 
-    def supervisor(self) -> Any:
-        """Return supervisord's XML-RPC interface."""
+    def supervise(self, verb: str, *arguments: str) -> Any:
+        """Call supervisord's XML-RPC method ``verb`` and close the connection."""
         transport = SupervisorTransport(None, None, f"unix://{self.folder / 'supervisor.sock'}")
-        return ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        try:
+            return getattr(ServerProxy("http://127.0.0.1", transport=transport).supervisor, verb)(*arguments)
+        finally:
+            transport.close()
 
     def pids(self) -> dict[str, int]:
         """Return the pid of each running child by name."""
-        running = self.supervisor().getAllProcessInfo()
+        running = self.supervise("getAllProcessInfo")
         return {one["name"]: one["pid"] for one in running if one["statename"] == "RUNNING"}
 
     def kill(self, name: str) -> int:
@@ -115,9 +118,8 @@ class Product:
             f"[program:{name}]\ncommand={command}\ndirectory={ROOT}\nredirect_stderr=true\n"
             f"stdout_logfile={self.folder}/logs/{name}.log\nstopasgroup=true\nkillasgroup=true\n"
         )
-        supervisor = self.supervisor()
-        supervisor.reloadConfig()
-        supervisor.addProcessGroup(name)
+        self.supervise("reloadConfig")
+        self.supervise("addProcessGroup", name)
         wait_until(lambda: name in self.pids(), 20, f"{name} runs")
 
     def log_lines(self, name: str) -> int:

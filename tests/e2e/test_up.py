@@ -69,7 +69,7 @@ async def test_a_dead_upstream_costs_nothing_and_rows_resume_by_themselves(
     async with logged_in(product, feed_key) as client, httpx.AsyncClient() as http:
         await client.more_rows(30)
         lines = product.log_lines("gateway")
-        await asyncio.to_thread(product.supervisor().stopProcess, "simulator")
+        await asyncio.to_thread(product.supervise, "stopProcess", "simulator")
         try:
             await client.told("reconnecting", 20)
             cpu, began, answers = gateway.cpu_times(), time.monotonic(), []
@@ -82,7 +82,7 @@ async def test_a_dead_upstream_costs_nothing_and_rows_resume_by_themselves(
             elapsed = time.monotonic() - began
             memory = gateway.memory_info().rss
         finally:
-            await asyncio.to_thread(product.supervisor().startProcess, "simulator")
+            await asyncio.to_thread(product.supervise, "startProcess", "simulator")
 
         await client.more_rows(FLOWS_WITHIN)
         assert client.connected
