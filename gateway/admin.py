@@ -51,7 +51,9 @@ class FeedKeyAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
             )
             messages.warning(request, pair)
 
-    @display(description=_("state"), label={"usable": "success", "expired": "warning", "revoked": "danger"})
+    @display(  # type: ignore[untyped-decorator] # unfold carries no types
+        description=_("state"), label={"usable": "success", "expired": "warning", "revoked": "danger"}
+    )
     def state(self, key: FeedKey) -> tuple[str, object]:
         """Whether the key can be used, as a word and a colour."""
         if key.revoked_at is not None:

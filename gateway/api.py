@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import redis
@@ -16,7 +16,7 @@ from ninja.security import SessionAuth
 
 from gateway import auth, keys, tickets
 from gateway.feed_frames import is_item
-from gateway.feed_store import sync_client
+from gateway.feed_store import LastValue, sync_client
 from gateway.models import digest
 
 #: Symbols of one request at most.
@@ -95,7 +95,7 @@ def create_ticket(request: HttpRequest) -> Ticket:
 
 
 @router.get("quotes", auth=AUTH, response=Quotes, summary="Last known prices")
-def quotes(request: HttpRequest, symbols: str = Query(..., max_length=4096)) -> Quotes:
+def quotes(request: HttpRequest, symbols: Annotated[str, Query(max_length=4096)]) -> Quotes:
     """Return the last known trade (type 0B) of each of ``symbols``, separated by commas."""
     codes = list(dict.fromkeys(code.strip() for code in symbols.split(",") if code.strip()))
     if not codes or len(codes) > SYMBOLS_MAX or not all(is_item(code) for code in codes):
@@ -110,8 +110,8 @@ def quotes(request: HttpRequest, symbols: str = Query(..., max_length=4096)) -> 
         if not raw:
             missing.append(code)
             continue
-        _fence, at_ms, row = raw.split(b"|", 2)
-        at = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
+        last = LastValue.decode(raw)
+        at = datetime.fromtimestamp(last.at, UTC)
         age = max(0.0, (now - at).total_seconds())
-        found.append(Quote(symbol=code, at=at, age_s=round(age, 1), values=orjson.loads(row)["values"]))
+        found.append(Quote(symbol=code, at=at, age_s=round(age, 1), values=orjson.loads(last.row)["values"]))
     return Quotes(quotes=found, missing=missing)

@@ -65,7 +65,7 @@ def issue(client: redis.Redis, key: FeedKey, lifetime: float) -> Token:
     name = keys.TOKEN_OF.format(key=key.pk)
     held = _held(client.get(name))
     if held is None or held["expires"] - now < RENEW_BELOW:
-        fresh = {"nonce": secrets.token_urlsafe(32), "expires": now + lifetime}
+        fresh: dict[str, Any] = {"nonce": secrets.token_urlsafe(32), "expires": now + lifetime}
         raw = orjson.dumps(fresh)
         if held is None and not client.set(name, raw, ex=round(lifetime), nx=True):
             fresh = _held(client.get(name)) or fresh
@@ -175,7 +175,7 @@ def expires_dt(token: Token) -> str:
     return timezone.localtime(end, timezone.get_fixed_timezone(9 * 60)).strftime("%Y%m%d%H%M%S")
 
 
-def _held(raw: bytes | None) -> dict[str, Any] | None:
+def _held(raw: bytes | str | None) -> dict[str, Any] | None:
     return orjson.loads(raw) if raw else None
 
 

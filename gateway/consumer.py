@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -49,7 +48,6 @@ class FeedConsumer(AsyncWebsocketConsumer):
         self._places = contextlib.ExitStack()
         self._principal: Principal | None = None
         self._client: Client | None = None
-        self._registrations: Registrations | None = None
         self._verdict: Verdict | None = None
         self._wake = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
@@ -57,9 +55,9 @@ class FeedConsumer(AsyncWebsocketConsumer):
 
     async def __call__(
         self,
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[dict[str, Any]]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
+        scope: Any,
+        receive: Any,
+        send: Any,
     ) -> None:
         """Serve the connection until it ends."""
         self.service = feed_service()
@@ -70,7 +68,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             finally:
                 self._release()
 
-    async def dispatch(self, message: dict[str, Any]) -> None:
+    async def dispatch(self, message: Any) -> None:
         """Pass an event to its handler, without Channels' look at database connections before each one.
 
         No handler touches the database outside of ``database_sync_to_async``, which looks after its own.
@@ -82,6 +80,8 @@ class FeedConsumer(AsyncWebsocketConsumer):
                 await self.websocket_receive(message)
             case "websocket.disconnect":
                 await self.websocket_disconnect(message)
+            case kind:
+                raise ValueError(f"unexpected event {kind!r}")
 
     async def connect(self) -> None:
         """Accept, then close with a reason if there is no place: a refused handshake cannot carry one."""
@@ -99,7 +99,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
         verdict = Verdict(Close.BAD_KEY, f"no LOGIN within {timeout:g} seconds")
         self._deadline = loop.call_later(timeout, self._end, verdict)
 
-    async def websocket_receive(self, message: dict[str, Any]) -> None:
+    async def websocket_receive(self, message: Any) -> None:
         """Handle one frame; a bad one is answered with an error, a client over a limit is closed."""
         if self._verdict is not None:
             return
@@ -165,10 +165,10 @@ class FeedConsumer(AsyncWebsocketConsumer):
             return
         if self._deadline is not None:
             self._deadline.cancel()
-        self._registrations = Registrations(principal.rights)
         self._client = Client(
             queue=ClientQueue(self.service.config, self._wake.set),
             on_verdict=self._end,
+            registrations=Registrations(principal.rights),
             name=principal.name,
             key=principal.key,
             token_digest=principal.token_digest,
@@ -192,10 +192,9 @@ class FeedConsumer(AsyncWebsocketConsumer):
             raise BadFrame(trnm, Code.NOT_ALLOWED, _("Condition search belongs to one account."))
         if trnm not in ("REG", "REMOVE"):
             raise BadFrame(trnm, Code.UNKNOWN_TRNM, _("Unknown trnm."))
-        assert self._registrations is not None, "a client that logged in has registrations"
-        self._registrations.apply(feed_frames.parse_registration(trnm, body))
+        client.registrations.apply(feed_frames.parse_registration(trnm, body))
         client.queue.control(feed_frames.reply(trnm))
-        self.service.hub.set_topics(client, self._registrations.topics)
+        self.service.hub.set_topics(client, client.registrations.topics)
 
     async def _refuse(self, code: Code, message: str) -> None:
         text = _("The login was refused.") + message

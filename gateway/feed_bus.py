@@ -20,6 +20,7 @@ from redis.asyncio.client import PubSub
 
 from gateway import keys
 from gateway.config import FeedConfig
+from gateway.feed_store import LastValue, raw_bytes
 from gateway.hub import Hub
 from gateway.status import FeedStatus, GatewayStatus
 
@@ -154,12 +155,10 @@ class FeedBus:
             closes=dict(self._hub.closes),
         )
         wanted = orjson.dumps(sorted(self._subscribed))
-        async with self._client.pipeline(transaction=False) as pipe:
-            pipe.set(keys.WANTED.format(process=self._process), wanted, ex=ttl)
-            pipe.set(keys.FEED.format(process=self._process), orjson.dumps(asdict(status)), ex=ttl)
-            if changed:
-                pipe.publish(keys.WANTED_CHANNEL, self._process)
-            await pipe.execute()
+        await self._client.set(keys.WANTED.format(process=self._process), wanted, ex=ttl)
+        if changed:
+            await self._client.publish(keys.WANTED_CHANNEL, self._process)
+        await self._client.set(keys.FEED.format(process=self._process), orjson.dumps(asdict(status)), ex=ttl)
 
     async def withdraw(self) -> None:
         """Take the leases back, so that a process that ends leaves no wishes behind."""
@@ -177,8 +176,12 @@ class FeedBus:
         for name, value in zip(names, values, strict=True):
             if value is None:
                 continue
-            fence, at, row = value.split(b"|", 2)
-            self._hub.restore(name, int(fence), int(at) / 1000, row)
+            try:
+                last = LastValue.decode(value)
+            except ValueError:
+                logger.warning("Unreadable last value of %s", name)
+            else:
+                self._hub.restore(name, last.fence, last.at, last.row)
 
     async def _read_statuses(self) -> None:
         names: list[bytes] = []
@@ -188,5 +191,4 @@ class FeedBus:
                 break
         for raw in await self._client.mget(names) if names else []:
             if raw:
-                status = GatewayStatus.decode(raw)
-                self._hub.state.update(status, time.monotonic(), time.time())
+                self._handle(keys.STATUS_CHANNEL, raw_bytes(raw))

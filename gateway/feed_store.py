@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import redis
@@ -13,6 +14,30 @@ from redis.retry import Retry
 
 #: Seconds for one command; a Redis slower than that is treated as gone.
 TIMEOUT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """A topic's last known row. ``at`` is in unix seconds."""
+
+    fence: int
+    at: float
+    row: bytes
+
+    @classmethod
+    def decode(cls, raw: bytes | str) -> LastValue:
+        """Read ``FENCE|UNIX_MS|ROW``.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        fence, at, row = raw_bytes(raw).split(b"|", 2)
+        return cls(int(fence), int(at) / 1000, row)
+
+
+def raw_bytes(reply: bytes | str) -> bytes:
+    """Return a reply as bytes, which it always is: these clients do not decode."""
+    return reply if isinstance(reply, bytes) else reply.encode()
 
 
 @cache

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from gateway.config import FeedConfig
 from gateway.feed_frames import PING, Close, System, Verdict, last_row, real, system
 from gateway.feed_queue import FRAME_BYTES, ClientQueue, TopicRows, chunks
+from gateway.feed_registrations import Registrations
 from gateway.feed_state import FeedView, StateTracker, kst
 from gateway.status import FeedState
 
@@ -47,6 +48,7 @@ class Client:
 
     queue: ClientQueue
     on_verdict: Callable[[Verdict], None]
+    registrations: Registrations
     name: str = ""
     key: int | None = None
     token_digest: str = ""
@@ -152,7 +154,7 @@ class Hub:
         self._plan_flush()
 
     def restore(self, name: str, fence: int, at: float, row: bytes) -> None:
-        """Take in a topic's last value from the cache unless something newer is known (``at`` unix seconds)."""
+        """Take in a topic's last value, read at ``at`` unix seconds, unless something newer is known."""
         topic = self._topics.get(name)
         if topic is None or fence < topic.fence or (topic.last is not None and topic.last_at >= at):
             return

@@ -15,9 +15,9 @@ from typing import Any
 # Importing it first installs Twisted's asyncio reactor.
 import daphne.server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
-from twisted.internet import defer, reactor
+from twisted.internet import defer
 from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
+from zope.interface import implementer  # type: ignore[import-untyped] # it carries no types
 
 from gateway.feed_service import existing_service
 
@@ -83,7 +83,7 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
             return
         if queue.qsize() >= INBOUND_MAX:
             self.transport.pauseProducing()
-            reactor.callLater(INBOUND_PAUSE, self._hold_back)
+            asyncio.get_running_loop().call_later(INBOUND_PAUSE, self._hold_back)
         else:
             self.transport.resumeProducing()
 
@@ -168,9 +168,7 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
         for protocol in self._open():
             if service is None or protocol.path.startswith(b"/live"):
                 protocol.handle_reply({"type": "websocket.close", "code": 1012})
-        deadline = asyncio.get_running_loop().time() + self._drain_timeout
-        while self._open() and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.05)
+        await self._all_closed()
         left = [details.get("application_instance") for details in self.connections.values()]
         tasks = [task for task in left if task is not None and not task.done()]
         for task in tasks:
@@ -179,6 +177,12 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
             await asyncio.wait(tasks, timeout=5)
         if service is not None:
             await service.stop()
+
+    async def _all_closed(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_timeout
+        while self._open() and loop.time() < deadline:  # noqa: ASYNC110 - Daphne announces no disconnects
+            await asyncio.sleep(0.05)
 
     def _open(self) -> list[FeedProtocol]:
         return [

@@ -61,7 +61,7 @@ class GatewayStatus:
         return orjson.dumps(asdict(self))
 
     @classmethod
-    def decode(cls, raw: bytes) -> GatewayStatus:
+    def decode(cls, raw: bytes | str) -> GatewayStatus:
         """Read :meth:`encode`'s output; unknown fields are ignored, so that versions can differ.
 
         Raises:

@@ -24,7 +24,7 @@ class ViewerAuth(SessionAuth):
 
 
 api = NinjaAPI(title="Bonghwa", version="1", docs_url=None, openapi_url="/openapi.json", auth=ViewerAuth())
-api.add_router("/feed", feed_router)
+api.add_router("", feed_router)
 
 
 @api.get("/gateway", response=list[GatewayOut])

@@ -8,7 +8,6 @@ from typing import Any
 # Installs Twisted's asyncio reactor before anything else can install another.
 from gateway.server import FeedServer  # isort: skip
 
-from asgiref.compatibility import guarantee_single_callable
 from channels.routing import get_default_application
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -33,7 +32,7 @@ class Command(BaseCommand):
         """
         feed = settings.GATEWAY_FEED
         server = FeedServer(
-            guarantee_single_callable(get_default_application()),
+            get_default_application(),
             host=host,
             port=port,
             max_message_bytes=feed.max_message_bytes,
