@@ -75,7 +75,7 @@ class FeedBus:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
     async def _session(self) -> None:
-        async with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        async with self._client.pubsub() as pubsub:
             self._subscribed = self._hub.topics
             channels = [keys.ROWS_CHANNEL.format(topic=topic) for topic in self._subscribed]
             await pubsub.subscribe(keys.STATUS_CHANNEL, keys.KEYS_CHANNEL, *channels)
@@ -98,17 +98,20 @@ class FeedBus:
             logger.warning("Feed bus lost, clients stay connected: %s", error)
 
     async def _read(self, pubsub: PubSub) -> None:
-        quiet = 0
-        while quiet < 2:
+        heard = time.monotonic()
+        while True:
             message = await pubsub.get_message(timeout=QUIET)
-            if message is None:
-                quiet += 1
-                await pubsub.ping()
+            if message is not None:
+                heard = time.monotonic()
+                if message["type"] == "message":
+                    self._handle(message["channel"].decode(), message["data"])
                 continue
-            quiet = 0
-            if message["type"] == "message":
-                self._handle(message["channel"].decode(), message["data"])
-        raise redis.ConnectionError("the subscription is silent")
+            # The confirmation of a SUBSCRIBE is None as well, and at once: only time tells silence.
+            silent = time.monotonic() - heard
+            if silent >= 3 * QUIET:
+                raise redis.ConnectionError("the subscription is silent")
+            if silent >= QUIET:
+                await pubsub.ping()
 
     def _handle(self, channel: str, data: bytes) -> None:
         try:
