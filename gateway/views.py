@@ -17,7 +17,6 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET
 
 from gateway import auth, feed_page, keys
-from gateway.config import Mode
 from gateway.feed_store import sync_client
 from gateway.limits import client_address
 from gateway.models import FeedKey
@@ -94,7 +93,7 @@ def revoke(request: HttpRequest) -> HttpResponse:
 def feed(request: HttpRequest) -> HttpResponse:
     """Show live prices; the page itself is an ordinary client of ``/ws``."""
     context = {
-        "simulator": settings.GATEWAY_UPSTREAM.mode is Mode.SIMULATOR,
+        "title": _("Feed"),
         "config": {
             "ticketUrl": "/api/v1/feed/tickets",
             "wsPath": "/ws",
