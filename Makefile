@@ -11,6 +11,7 @@ STAMP := $(VENV)/.runtime-$(shell cksum < requirements.txt | tr ' ' '-')
 help:
 	@echo "make run          run everything on this machine; Ctrl-C stops it"
 	@echo "make test         all checks and tests"
+	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 
 # ---- run ----
@@ -27,15 +28,42 @@ $(STAMP): requirements.txt
 	@rm -f $(VENV)/.runtime-* && touch $@
 
 # ---- test ----
-DEV_STAMP := $(VENV)/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
 
-.PHONY: test
-test: $(DEV_STAMP)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+DEV_STAMP := $(VENV)/.dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
+#: Production-like values for the deploy check: every warning of Django's counts.
+DEPLOY_ENV := DEBUG=False SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
+	PUBLIC_URL=https://bonghwa.example ALLOWED_HOSTS=bonghwa.example \
+	CSRF_TRUSTED_ORIGINS=https://bonghwa.example TRUSTED_PROXIES=127.0.0.1
 
 $(DEV_STAMP): $(STAMP) requirements-dev.txt
-	@echo "bonghwa: installing test dependencies into $(VENV) (first run only)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@echo "bonghwa: installing the tools for checks and tests into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
+
+.PHONY: test
+test: lint check
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(DEV_STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: $(DEV_STAMP)
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	@echo $(BIN)/python manage.py check --deploy --fail-level WARNING
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+		env DATA_DIR="$$folder" $(DEPLOY_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+.PHONY: test-fast
+test-fast: $(DEV_STAMP)
+	$(BIN)/python -m pytest -m "not slow and not docker and not browser"
+
+# ---- demonstration ----
+
+.PHONY: demo-outage
+demo-outage: $(STAMP)
+	@$(BIN)/python -m examples.outage $(ARGS)
