@@ -1,0 +1,39 @@
+"""One of several processes that signal the same cause at the same moment; prints what it was told.
+
+Run as ``python -m tests.races START COUNT`` with the settings of a migrated database in the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import import_module
+
+import django
+
+
+def main(start: float, count: int) -> list[bool]:
+    """Wait for ``start`` (unix time) and signal ``count`` alerts; returns for each whether it opened."""
+    services, models = import_module("incidents.services"), import_module("incidents.models")
+    time.sleep(max(0.0, start - time.time()))
+    return [
+        services.signal(
+            fingerprint="service:docker:api-gateway",
+            key=f"rule {number}|api-gateway",
+            title="api-gateway is unhealthy",
+            service="api-gateway",
+            severity=models.Severity.CRITICAL,
+            detail={},
+            at=datetime.now(UTC),
+        ).opened
+        for number in range(count)
+    ]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    django.setup()
+    sys.stdout.write(json.dumps(main(float(sys.argv[1]), int(sys.argv[2]))))
