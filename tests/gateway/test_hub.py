@@ -1,0 +1,285 @@
+"""The hub: topics, groups, order, fences, last values, states and PINGs, without a loop or Redis."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.config import FeedConfig
+from gateway.feed_frames import Close, Verdict
+from gateway.feed_queue import ClientQueue
+from gateway.feed_registrations import Registrations, Rights
+from gateway.hub import Client, Hub
+from gateway.status import FeedState, GatewayStatus
+
+
+class World:
+    """A hub with a clock and a loop turned by hand."""
+
+    def __init__(self, **config):
+        self.now = 100.0
+        self.wall = 1_795_400_000.0
+        self.due = []
+        self.changes = 0
+        self.hub = Hub(
+            FeedConfig(**config),
+            schedule=lambda delay, call: self.due.append((self.now + delay, call)),
+            topics_changed=self.changed,
+            clock=lambda: self.now,
+            wall=lambda: self.wall,
+        )
+        self.hub.state.bus(True)
+        self.status(FeedState.LIVE)
+
+    def changed(self):
+        self.changes += 1
+
+    def status(self, feed, fence=1, **fields):
+        self.hub.state.update(
+            GatewayStatus(
+                slot="key-1", at=self.wall, session="", feed=feed, since=self.wall, fence=fence, **fields
+            ),
+            self.now,
+            self.wall,
+        )
+
+    def join(self, *topics, **fields):
+        """Add a client that wants ``topics``; return it and the verdicts it is given."""
+        verdicts = []
+        client = Client(
+            queue=ClientQueue(FeedConfig(), lambda: None),
+            on_verdict=verdicts.append,
+            registrations=Registrations(Rights()),
+            **fields,
+        )
+        self.hub.add(client)
+        if topics:
+            self.hub.set_topics(client, frozenset(topics))
+        return client, verdicts
+
+    def turn(self):
+        """Let the loop turn: run what is due, moving the clock to it."""
+        while self.due:
+            at, call = self.due.pop(0)
+            self.now = max(self.now, at)
+            call()
+
+    def frames(self, client):
+        self.turn()
+        frames = []
+        while (frame := client.queue.take()) is not None:
+            frames.append(json.loads(frame))
+        return frames
+
+    def prices(self, client):
+        return [int(row["values"]["10"]) for frame in self.frames(client) for row in frame.get("data", [])]
+
+
+def row(price, item="005930", kind="0B"):
+    return json.dumps(
+        {"values": {"10": str(price)}, "type": kind, "name": "n", "item": item}, separators=(",", ":")
+    ).encode()
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_rows_reach_those_who_registered_and_nobody_else(world):
+    samsung, _ = world.join("0B:005930")
+    hynix, _ = world.join("0B:000660")
+    silent, _ = world.join()
+    world.hub.publish("0B:005930", 1, row(100))
+    assert world.prices(samsung) == [100]
+    assert world.prices(hynix) == []
+    assert world.prices(silent) == []
+
+
+def test_rows_of_one_turn_share_a_frame_and_keep_their_order(world):
+    client, _ = world.join("0B:005930", "0B:000660")
+    world.hub.publish("0B:005930", 1, row(1) + b"," + row(2))
+    world.hub.publish("0B:000660", 1, row(3, "000660"))
+    world.hub.publish("0B:005930", 1, row(4))
+    frames = world.frames(client)
+    assert len(frames) == 1
+    assert [one["values"]["10"] for one in frames[0]["data"]] == ["1", "2", "3", "4"]
+
+
+def test_clients_with_the_same_topics_get_the_very_same_frame(world):
+    first, _ = world.join("0B:005930")
+    second, _ = world.join("0B:005930")
+    world.hub.publish("0B:005930", 1, row(1))
+    world.turn()
+    assert first.queue.take() is second.queue.take()
+
+
+def test_flushes_keep_the_floor_of_flush_ms(world):
+    world.join("0B:005930")
+    world.hub.publish("0B:005930", 1, row(1))
+    world.turn()
+    flushed = world.now
+    world.hub.publish("0B:005930", 1, row(2))
+    assert world.due[0][0] == pytest.approx(flushed + 0.005)
+
+
+def test_a_burst_within_one_turn_is_cut_into_frames_of_bounded_size(world):
+    client, _ = world.join("0B:005930")
+    for price in range(5000):
+        world.hub.publish("0B:005930", 1, row(price))
+    world.turn()
+    sizes, prices = [], []
+    while (frame := client.queue.take()) is not None:
+        sizes.append(len(frame))
+        prices += [int(one["values"]["10"]) for one in json.loads(frame)["data"]]
+    assert max(sizes) < 80 * 1024
+    assert prices == list(range(5000))
+
+
+def test_a_new_subscriber_gets_the_last_value_once_and_at_once(world):
+    first, _ = world.join("0B:005930")
+    world.hub.publish("0B:005930", 1, row(1) + b"," + row(2))
+    late, _ = world.join("0B:005930")
+    assert world.prices(late) == [2]
+    world.hub.publish("0B:005930", 1, row(3))
+    assert world.prices(late) == [3]
+    assert world.prices(first) == [1, 2, 3]
+
+
+def test_a_value_from_the_cache_is_given_only_while_nothing_newer_is_known(world):
+    client, _ = world.join("0B:005930")
+    assert world.hub.missing == {"0B:005930"}
+    world.hub.restore("0B:005930", 1, world.wall - 60, row(7))
+    assert world.prices(client) == [7]
+    world.hub.publish("0B:005930", 1, row(8))
+    world.hub.restore("0B:005930", 1, world.wall - 30, row(7))
+    assert world.prices(client) == [8]
+    world.hub.restore("0B:005930", 1, world.wall + 30, row(9))
+    assert world.prices(client) == [9]
+
+
+def test_rows_of_a_replaced_owner_are_dropped(world):
+    client, _ = world.join("0B:005930")
+    world.status(FeedState.LIVE, fence=2)
+    world.hub.publish("0B:005930", 2, row(20))
+    world.hub.publish("0B:005930", 1, row(10))
+    world.hub.restore("0B:005930", 1, world.wall + 60, row(10))
+    assert world.prices(client) == [20]
+
+
+def test_registering_more_keeps_what_flows_and_repeats_no_value(world):
+    client, _ = world.join("0B:005930")
+    world.hub.publish("0B:005930", 1, row(1))
+    world.hub.set_topics(client, frozenset({"0B:005930", "0B:000660"}))
+    world.hub.publish("0B:005930", 1, row(2))
+    assert world.prices(client) == [1, 2]
+
+
+def test_after_remove_nothing_more_of_the_topic_comes(world):
+    client, _ = world.join("0B:005930")
+    world.hub.set_topics(client, frozenset())
+    world.hub.publish("0B:005930", 1, row(1))
+    assert world.prices(client) == []
+
+
+def test_topics_are_wanted_while_somebody_wants_them(world):
+    first, _ = world.join("0B:005930")
+    second, _ = world.join("0B:005930", "0D:005930")
+    assert world.hub.topics == {"0B:005930", "0D:005930"}
+    assert world.changes == 2
+    world.hub.remove(second)
+    assert world.hub.topics == {"0B:005930"}
+    world.hub.remove(first)
+    world.hub.remove(first)
+    assert world.hub.topics == frozenset()
+    assert world.changes == 4
+
+
+def test_a_slow_client_costs_the_others_nothing(world):
+    slow, slow_verdicts = world.join("0B:005930")
+    quick, quick_verdicts = world.join("0B:005930")
+    got = []
+    for price in range(2000):
+        world.hub.publish("0B:005930", 1, row(price))
+        got += world.prices(quick)
+    assert got == list(range(2000))
+    assert len(slow.queue) <= 256
+    world.now += 5.0
+    world.hub.tick()
+    assert [verdict.code for verdict in slow_verdicts] == [Close.TOO_SLOW]
+    assert quick_verdicts == []
+    assert world.hub.dropped == slow.queue.dropped_total > 1000
+
+
+def test_counts_of_clients_that_left_are_kept(world):
+    client, _ = world.join("0B:005930")
+    world.hub.publish("0B:005930", 1, row(1))
+    world.turn()
+    world.hub.remove(client)
+    assert world.hub.rows_out == 1
+
+
+def test_ping_comes_each_ten_seconds_after_login(world):
+    client, _ = world.join()
+    for _ in range(50):
+        world.now += 0.5
+        world.hub.tick()
+    assert world.frames(client) == [{"trnm": "PING"}, {"trnm": "PING"}]
+
+
+def test_no_state_is_told_before_the_first_registration(world):
+    client, _ = world.join()
+    world.status(FeedState.RECONNECTING)
+    world.hub.tick()
+    assert world.frames(client) == []
+    world.hub.set_topics(client, frozenset({"0B:005930"}))
+    assert [frame["code"] for frame in world.frames(client)] == ["B1002"]
+
+
+def test_a_live_feed_is_not_announced_to_a_plain_kiwoom_client(world):
+    plain, _ = world.join("0B:005930")
+    curious, _ = world.join("0B:005930", full_status=True)
+    assert world.frames(plain) == []
+    assert [frame["code"] for frame in world.frames(curious)] == ["B1001"]
+
+
+def test_each_change_of_state_is_told_once(world):
+    client, _ = world.join("0B:005930")
+    for feed in (FeedState.RECONNECTING, FeedState.RECONNECTING, FeedState.LIVE):
+        world.status(feed, attempts=world.hub.state.view(world.now, world.wall).details["attempts"] + 1)
+        world.hub.tick()
+    assert [frame["message"] for frame in world.frames(client)] == ["reconnecting", "live"]
+
+
+def test_full_status_tells_each_attempt(world):
+    client, _ = world.join("0B:005930", full_status=True)
+    world.frames(client)
+    for attempts in (1, 2, 2):
+        world.status(FeedState.RECONNECTING, attempts=attempts)
+        world.hub.tick()
+    assert [frame["attempts"] for frame in world.frames(client)] == [1, 2]
+
+
+def test_full_status_tells_how_old_last_values_are(world):
+    world.join("0B:005930")
+    world.hub.restore("0B:005930", 1, world.wall - 3600, row(7))
+    curious, _ = world.join("0B:005930", full_status=True)
+    snapshot = next(frame for frame in world.frames(curious) if frame.get("code") == "B1007")
+    assert list(snapshot["topics"]) == ["0B:005930"]
+    assert snapshot["topics"]["0B:005930"].endswith("+09:00")
+
+
+def test_an_expired_token_ends_its_connection(world):
+    _, verdicts = world.join(expires=world.wall + 10)
+    world.hub.tick()
+    assert verdicts == []
+    world.wall += 10
+    world.hub.tick()
+    assert [verdict.code for verdict in verdicts] == [Close.BAD_KEY]
+
+
+def test_everybody_can_be_sent_away_with_a_time_of_their_own(world):
+    told = [world.join()[1] for _ in range(3)]
+    world.hub.close_all(lambda place: Verdict(Close.RESTARTING, "restarting", place))
+    assert sorted(verdicts[0].retry_after for verdicts in told) == [0, 1, 2]
