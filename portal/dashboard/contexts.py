@@ -22,7 +22,7 @@ Context = dict[str, Any]
 
 #: Panels of each kind of page: the names in its ``data-panel`` attributes, each a template of its own.
 PANELS: dict[str, tuple[str, ...]] = {
-    "dashboard": ("overall", "services", "incidents", "gateway", "prevention"),
+    "dashboard": ("overall", "services", "events", "incidents", "gateway", "prevention"),
     "services": ("services",),
     "service": ("service_head", "service_probes", "service_logs"),
     "incidents": ("incident_list",),
@@ -70,7 +70,7 @@ def render_panels(key: str, language: str) -> dict[str, str] | None:
 
 def _dashboard() -> Context:
     view = queries.dashboard()
-    return {"title": _("Dashboard"), "view": view, **_hero(view), **_gateway(view.gateway)}
+    return {"title": _("Dashboard"), "view": view, **_hero(view), **_gateway(view.gateway), "events": detail.latest_events()}
 
 
 def _services() -> Context:

@@ -27,6 +27,8 @@ CHART_WINDOW = timedelta(minutes=30)
 TEMPLATES_MAX = 10
 TIMELINE_MAX = 300
 EVIDENCE_MAX = 60
+#: Timeline events on the front page.
+EVENTS_MAX = 8
 #: Characters of one piece of evidence shown on the page; the whole is in the admin.
 PREVIEW_CHARS = 4000
 
@@ -40,7 +42,7 @@ def service(pk: int) -> Context | None:
     (row,) = queries.service_rows(now, [found]) or (queries.service_row(found, now),)
     state = getattr(found, "state", None)
     return {
-        "title": found.name,
+        "title": _("Service %(name)s") % {"name": found.name},
         "service": found,
         "row": row,
         "state": state,
@@ -100,6 +102,12 @@ def _timeline(found: Incident) -> list[Entry]:
     events = TimelineEvent.objects.filter(incident=found).select_related("actor", "evidence")
     newest = list(events.order_by("-at", "-pk")[:TIMELINE_MAX])
     return [entry(event) for event in newest]
+
+
+def latest_events() -> list[Entry]:
+    """Return the newest timeline events of all incidents: one query."""
+    events = TimelineEvent.objects.select_related("actor", "evidence", "incident")
+    return [entry(event) for event in events.order_by("-at", "-pk")[:EVENTS_MAX]]
 
 
 def _evidence(item: Evidence) -> Context:

@@ -41,11 +41,17 @@ class Entry:
     label: str
     text: str
     actor: str
+    incident: int | None = None
 
     @property
     def day(self) -> str:
         """Return the day in the portal's zone."""
         return timezone.localtime(self.at).strftime("%Y-%m-%d")
+
+    @property
+    def zone(self) -> str:
+        """Return the zone's short name."""
+        return timezone.localtime(self.at).strftime("%Z")
 
     @property
     def clock(self) -> str:
@@ -62,6 +68,7 @@ def entry(event: TimelineEvent) -> Entry:
         label=str(event.get_kind_display()),
         text=event.text or _words(event),
         actor=event.actor.get_username() if event.actor else "",
+        incident=event.incident.number if "incident" in event._state.fields_cache else None,
     )
 
 

@@ -45,7 +45,7 @@ def decimal(value: float | None, digits: int = 1) -> str:
     """Return ``value`` with at most ``digits`` decimals, fewer for large numbers."""
     if value is None:
         return no_data()
-    places = 0 if abs(value) >= 100 else digits
+    places = 0 if abs(value) >= 1000 else digits
     return number_format(round(value, places), decimal_pos=places, use_l10n=True, force_grouping=True)
 
 
@@ -145,7 +145,7 @@ def _load_parts(row: ServiceRow) -> list[str]:
     if row.cpu_of_limit is not None and row.cpu_of_limit >= BUSY:
         parts.append(_("CPU at %(percent)s%% of its limit") % {"percent": decimal(row.cpu_of_limit, 0)})
     elif row.cpu_percent is not None and row.cpu_percent >= BUSY:
-        parts.append(_("CPU at %(percent)s%% of one core") % {"percent": decimal(row.cpu_percent, 0)})
+        parts.append(_("CPU at %(percent)s%% of one core") % {"percent": decimal(row.cpu_percent)})
     if row.memory_bytes is not None and not row.memory_limit_bytes and row.memory_bytes >= 2 * KIB**3:
         parts.append(_("%(size)s of memory without a limit") % {"size": size(row.memory_bytes)})
     elif row.memory_of_limit is not None and row.memory_of_limit >= BUSY:

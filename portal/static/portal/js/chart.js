@@ -20,14 +20,15 @@ function draw(canvas, data) {
   const line = colour("--color-primary-500");
   const grid = colour("--p-line");
   const text = colour("--p-quiet");
+  const fill = colour("--p-info-soft");
   charts.set(name, new Chart(canvas, {
     type: "line",
-    data: { labels, datasets: [{ label: canvas.dataset.label, data: data[name], borderColor: line, borderWidth: 1.5, pointRadius: 0, spanGaps: false }] },
+    data: { labels, datasets: [{ label: canvas.dataset.label, data: data[name], borderColor: line, borderWidth: 1.5, backgroundColor: fill, fill: true, pointRadius: 0, spanGaps: false }] },
     options: {
       animation: false,
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false },
-      plugins: { legend: { display: true, align: "start", labels: { boxWidth: 10, color: text } } },
+      plugins: { legend: { display: false } },
       scales: {
         x: { ticks: { maxTicksLimit: 6, maxRotation: 0, color: text }, grid: { display: false } },
         y: { beginAtZero: true, ticks: { maxTicksLimit: 5, color: text }, grid: { color: grid } },
