@@ -21,7 +21,7 @@ LEFT_OUT = {
     *("pydoc_data", "site-packages", "sqlite3", "test", "tkinter", "turtledemo", "unittest", "xml"),
 }
 #: C extensions that asyncio's server and socket need where they are not built into the interpreter.
-EXTENSIONS = (
+EXTENSIONS: tuple[str, ...] = (
     "_asyncio",
     "_contextvars",
     "_posixsubprocess",

@@ -39,6 +39,8 @@ class Client:
                     self.rows += frame["data"]
                 case "SYSTEM":
                     self.system.append(frame)
+                case _:
+                    pass
             async with self._news:
                 self._news.notify_all()
 
