@@ -23,6 +23,7 @@ class RuleKind(models.TextChoices):
     GATEWAY = "gateway", _("Gateway not live (s)")
     SILENT = "silent", _("Service silent (s)")
     RESTARTS = "restarts", _("Restart loop (restarts in 10 min)")
+    DOWN = "down", _("Not running: crashed, given up or paused (1 = yes)")
 
 
 class Rule(models.Model):
@@ -63,6 +64,7 @@ class RuleState(models.Model):
     good = models.PositiveIntegerField(default=0)
     firing = models.BooleanField(default=False)
     value = models.FloatField(null=True)
+    since = models.DateTimeField(_("first bad sample"), null=True)
     sampled_at = models.DateTimeField(_("sampled"))
     version = models.PositiveIntegerField(default=0)
 
@@ -80,12 +82,14 @@ class Alert(models.Model):
 
     rule = models.ForeignKey(Rule, models.CASCADE, related_name="alerts")
     subject = models.CharField(_("subject"), max_length=300)
+    fingerprint = models.CharField(_("incident fingerprint"), max_length=300, blank=True)
     service = models.ForeignKey(Service, models.SET_NULL, null=True, blank=True, related_name="alerts")
     severity = models.CharField(_("severity"), max_length=16, choices=SEVERITIES)
     value = models.FloatField(_("value"), null=True)
     text = models.CharField(_("text"), max_length=500)
     opened_at = models.DateTimeField(_("opened"))
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+    closed_reason = models.CharField(_("why it closed"), max_length=300, blank=True)
     incident_number = models.PositiveIntegerField(_("incident"), null=True, blank=True)
 
     class Meta:

@@ -25,7 +25,7 @@ class Vantage(models.TextChoices):
 
 
 class Endpoint(models.Model):
-    """One URL of a service, probed on every beat of ``probe_endpoints``.
+    """One URL of a service, probed on every beat of ``monitoring.probe``.
 
     A container's labels ``bonghwa.http`` and ``bonghwa.ws`` make one each.
     """
@@ -39,6 +39,17 @@ class Endpoint(models.Model):
     url = models.CharField(_("URL"), max_length=500)
     expected_status = models.PositiveSmallIntegerField(_("expected status"), default=200)
     timeout_s = models.FloatField(_("timeout (s)"), default=10.0)
+    expect_frame = models.BooleanField(
+        _("expects a frame"),
+        default=True,
+        help_text=_("WebSocket: fails when no frame comes within 5 seconds of the handshake."),
+    )
+    send = models.CharField(
+        _("frame to send"),
+        max_length=500,
+        blank=True,
+        help_text=_("WebSocket: text sent after the handshake, for servers that speak only when asked."),
+    )
     enabled = models.BooleanField(_("enabled"), default=True)
     from_label = models.BooleanField(_("from a label"), default=False, editable=False)
     at = models.DateTimeField(_("probed"), null=True, blank=True, editable=False)

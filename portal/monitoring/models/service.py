@@ -71,6 +71,8 @@ class ServiceState(models.Model):
     state = models.CharField(_("state"), max_length=12, choices=RunState, default=RunState.UNKNOWN)
     exit_code = models.IntegerField(_("exit code"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    stopped_on_purpose = models.BooleanField(_("stopped on purpose"), null=True, blank=True)
     health = models.CharField(_("health"), max_length=10, choices=Health, default=Health.NONE)
     failing_streak = models.PositiveIntegerField(_("failing streak"), default=0)
     health_output = models.TextField(_("last health output"), blank=True)
@@ -83,6 +85,9 @@ class ServiceState(models.Model):
     log_lines_per_s = models.FloatField(_("log lines/s"), null=True, blank=True)
     log_rate_is_lower_bound = models.BooleanField(_("log rate is a lower bound"), default=False)
     log_lines_total = models.BigIntegerField(_("log lines counted"), default=0)
+    log_window = models.JSONField(
+        _("log lines by minute"), default=dict, blank=True, help_text=_("Unix minute to lines, 10 minutes.")
+    )
     top_template = models.CharField(_("top log template"), max_length=500, blank=True)
     top_template_count = models.BigIntegerField(_("count of the top template"), default=0)
     top_template_share = models.FloatField(_("share of the top template"), null=True, blank=True)
@@ -125,6 +130,7 @@ class LogTemplate(models.Model):
     template = models.CharField(_("template"), max_length=500)
     sample = models.CharField(_("sample"), max_length=500, blank=True)
     count = models.BigIntegerField(_("count"), default=0)
+    minutes = models.JSONField(_("count by minute"), default=dict, blank=True)
     first_seen = models.DateTimeField(_("first seen"))
     last_seen = models.DateTimeField(_("last seen"))
 

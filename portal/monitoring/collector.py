@@ -1,0 +1,238 @@
+"""One sweep over a runtime: readings out, nothing written. Bounded in time whatever the runtime does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from portal.monitoring.logs import LogSummary, summarise
+from portal.monitoring.models import RunState, RuntimeKind
+from portal.monitoring.runtimes.base import (
+    Found,
+    Inspection,
+    LogWindow,
+    Runtime,
+    RuntimeProblem,
+    RuntimeUnavailable,
+    ServiceMissing,
+    Usage,
+    cpu_percent,
+)
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+#: Calls at once that make the runtime work (inspect, logs), and ones that only wait for its next sample.
+PARALLEL = 8
+PARALLEL_SAMPLES = 64
+#: Seconds for a whole sweep; what has not answered by then is skipped.
+SWEEP_LIMIT_S = 20.0
+#: Seconds over which restarts are counted, and entries kept of them.
+RESTART_WINDOW_S = 600.0
+MAX_RESTARTS = 50
+#: Seconds after its end in which a service's last lines are still read.
+LAST_WORDS_S = 60.0
+
+_LIVE = (RunState.RUNNING, RunState.PAUSED, RunState.RESTARTING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One service at one moment; ``None`` is no data. ``error`` says why there is none though it runs."""
+
+    found: Found
+    at: datetime
+    inspection: Inspection | None = None
+    cpu_percent: float | None = None
+    memory_bytes: int | None = None
+    log_rate: float | None = None
+    log_rate_is_lower_bound: bool = False
+    logs: LogSummary | None = None
+    recent_restarts: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """All readings of one runtime. ``error``: the runtime does not answer, so nothing is known."""
+
+    runtime: RuntimeKind
+    at: datetime
+    readings: tuple[Reading, ...] = ()
+    error: str = ""
+    ms: float = 0.0
+    skipped: int = 0
+
+
+def sweep(runtime: Runtime, memory: MutableMapping[str, Any]) -> Sweep:
+    """Read every service of ``runtime`` once; ``memory`` carries counters and cursors to the next sweep."""
+    started = time.monotonic()
+    at = datetime.now(UTC)
+    try:
+        listed = runtime.list()
+    except RuntimeUnavailable as error:
+        return Sweep(runtime=runtime.kind, at=at, error=str(error), ms=_ms(started))
+    _forget(memory, {found.runtime_id for found in listed})
+    answers = _ask(runtime, listed, memory, started + SWEEP_LIMIT_S)
+    readings = [_reading(found, answers.get(found.runtime_id, _Answers()), memory) for found in listed]
+    kept = tuple(reading for reading in readings if reading is not None)
+    dead = [reading.error for reading in kept if reading.error]
+    if (
+        kept
+        and len(dead) == len(kept)
+        and any(isinstance(a.first_error, RuntimeUnavailable) for a in answers.values())
+    ):
+        return Sweep(runtime=runtime.kind, at=at, error=dead[0], ms=_ms(started), skipped=len(dead))
+    return Sweep(runtime=runtime.kind, at=at, readings=kept, ms=_ms(started), skipped=len(dead))
+
+
+@dataclass(slots=True)
+class _Answers:
+    """Futures of one service's calls."""
+
+    usage: Future[Usage] | None = None
+    inspection: Future[Inspection] | None = None
+    logs: Future[LogWindow] | None = None
+
+    @property
+    def first_error(self) -> BaseException | None:
+        """The error of the call that every reading needs."""
+        if self.inspection is None or not self.inspection.done() or self.inspection.cancelled():
+            return None
+        return self.inspection.exception()
+
+
+def _ask(
+    runtime: Runtime, listed: list[Found], memory: MutableMapping[str, Any], deadline: float
+) -> dict[str, _Answers]:
+    """Start every call, wait until ``deadline`` (monotonic s) and leave what is late behind."""
+    workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="collect")
+    samplers = ThreadPoolExecutor(PARALLEL_SAMPLES, thread_name_prefix="sample")
+    answers: dict[str, _Answers] = {}
+    try:
+        for found in listed:
+            entry = answers[found.runtime_id] = _Answers()
+            if found.state in (RunState.RUNNING, RunState.PAUSED):
+                entry.usage = samplers.submit(runtime.sample, found.runtime_id)
+            entry.inspection = workers.submit(runtime.inspect, found.runtime_id)
+            cursor = str(memory.get(f"log:{found.runtime_id}", ""))
+            if found.state in _LIVE or _just_ended(found, memory):
+                entry.logs = workers.submit(runtime.logs, found.runtime_id, cursor=cursor)
+        futures = [
+            future
+            for entry in answers.values()
+            for future in (entry.usage, entry.inspection, entry.logs)
+            if future is not None
+        ]
+        wait(futures, timeout=max(0.0, deadline - time.monotonic()))
+    finally:
+        for pool in (workers, samplers):
+            pool.shutdown(wait=False, cancel_futures=True)
+    return answers
+
+
+def _just_ended(found: Found, memory: MutableMapping[str, Any]) -> bool:
+    """Whether the service ran at the last sweep; its last lines are read once more then."""
+    return bool(memory.get(f"live:{found.runtime_id}"))
+
+
+def _result(future: Future[T] | None) -> tuple[T | None, str]:
+    """Return a call's result or why there is none. A bug of a runtime is logged, never taken for data."""
+    if future is None:
+        return None, ""
+    if not future.done() or future.cancelled():
+        return None, "no answer in time"
+    try:
+        return future.result(), ""
+    except ServiceMissing:
+        raise
+    except RuntimeProblem as error:
+        return None, str(error)
+    except Exception as error:  # noqa: BLE001 - a collector's bug must show as unknown, not stop the sweep
+        logger.exception("collector is broken")
+        return None, f"collector error: {type(error).__name__}"
+
+
+def _reading(found: Found, answers: _Answers, memory: MutableMapping[str, Any]) -> Reading | None:
+    """Put the answers of one service together; ``None`` when it went away during the sweep."""
+    at = datetime.now(UTC)
+    try:
+        inspection, problem = _result(answers.inspection)
+        usage, no_usage = _result(answers.usage)
+        window, _no_logs = _result(answers.logs)
+    except ServiceMissing:
+        return None
+    if inspection is None:
+        return Reading(found=found, at=at, error=problem or "no answer in time")
+    running = inspection.state in (RunState.RUNNING, RunState.PAUSED)
+    memory[f"live:{found.runtime_id}"] = inspection.state in _LIVE
+    reading = Reading(
+        found=found,
+        at=at,
+        inspection=inspection,
+        recent_restarts=_recent_restarts(found.runtime_id, inspection.restart_count, at, memory),
+        error=no_usage if running and usage is None else "",
+    )
+    if running and usage is not None:
+        usage = replace(usage, started_at=usage.started_at or inspection.started_at)
+        before = _usage_of(memory.get(f"usage:{found.runtime_id}"))
+        memory[f"usage:{found.runtime_id}"] = _kept(usage)
+        cpu = cpu_percent(before, usage)
+        reading = replace(reading, cpu_percent=cpu, memory_bytes=usage.memory_bytes)
+    return _with_logs(reading, window, memory)
+
+
+def _with_logs(reading: Reading, window: LogWindow | None, memory: MutableMapping[str, Any]) -> Reading:
+    if window is None:
+        return reading
+    memory[f"log:{reading.found.runtime_id}"] = window.cursor
+    rate = round(len(window.lines) / window.span_s, 2) if window.span_s else None
+    return replace(
+        reading, log_rate=rate, log_rate_is_lower_bound=window.capped, logs=summarise(window.lines)
+    )
+
+
+def _recent_restarts(runtime_id: str, count: int, at: datetime, memory: MutableMapping[str, Any]) -> int:
+    """Return restarts of the last ``RESTART_WINDOW_S``, from the growth of the runtime's own counter."""
+    name = f"restarts:{runtime_id}"
+    last, history = memory.get(name) or (count, [])
+    now = at.timestamp()
+    if count > last:
+        history = [*history, (now, count - last)]
+    history = [(when, grown) for when, grown in history if now - when < RESTART_WINDOW_S][-MAX_RESTARTS:]
+    memory[name] = (count, history)
+    return sum(grown for _when, grown in history)
+
+
+def _forget(memory: MutableMapping[str, Any], listed: set[str]) -> None:
+    """Drop what is remembered of services that are gone."""
+    for name in [name for name in memory if name.partition(":")[2] not in listed]:
+        del memory[name]
+
+
+def _kept(usage: Usage) -> tuple[str, float, str]:
+    return usage.at.isoformat(), usage.cpu_s, usage.started_at.isoformat() if usage.started_at else ""
+
+
+def _usage_of(kept: Any) -> Usage | None:
+    """Read :func:`_kept`'s output; what another version wrote counts as nothing."""
+    try:
+        at, cpu_s, started = kept
+        return Usage(
+            at=datetime.fromisoformat(at),
+            cpu_s=float(cpu_s),
+            memory_bytes=0,
+            started_at=datetime.fromisoformat(started) if started else None,
+        )
+    except (TypeError, ValueError):
+        return None
+
+
+def _ms(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)

@@ -1,0 +1,233 @@
+"""Containers of a Docker Engine. The only module that imports the Docker SDK.
+
+Every call has a time limit of ``CALL_TIMEOUT_S`` and every stream is read in pieces up to a bound.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+import urllib3.exceptions
+
+from portal.monitoring.models import RunState, RuntimeKind
+from portal.monitoring.runtimes import docker_api
+from portal.monitoring.runtimes.base import (
+    MAX_LOG_LINES,
+    Found,
+    HealthReading,
+    Inspection,
+    LogWindow,
+    RuntimeProblem,
+    RuntimeRefused,
+    RuntimeUnavailable,
+    ServiceMissing,
+    Usage,
+)
+from portal.monitoring.runtimes.docker_logs import Cursor, payload, unix_now, window
+
+#: Seconds for one call of the Engine; the SDK adds a restart's grace to it.
+CALL_TIMEOUT_S = 5.0
+RESTART_GRACE_S = 10
+#: Connections kept to the Engine; an Engine answers even a one-shot ``stats`` only at its next second.
+POOL_SIZE = 64
+#: Containers watched at most.
+MAX_CONTAINERS = 500
+#: Bytes read of an answer to ``events``.
+MAX_EVENTS_BYTES = 1024 * 1024
+DEFAULT_SOCKET = Path("/var/run/docker.sock")
+OPT_OUT = "bonghwa.monitor"
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn every error of the SDK and below it into this package's."""
+    try:
+        yield
+    except RuntimeProblem:
+        raise
+    except docker.errors.NotFound as error:
+        raise ServiceMissing(f"{what}: no such container") from error
+    except docker.errors.APIError as error:
+        raise RuntimeRefused(f"{what}: {str(error.explanation or error)[:200]}") from error
+    except (
+        docker.errors.DockerException,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
+        raise RuntimeUnavailable(f"Docker Engine does not answer ({what}): {_first_cause(error)}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RuntimeRefused(f"{what}: unexpected answer ({error})"[:250]) from error
+
+
+def _first_cause(error: BaseException) -> str:
+    """Return the root cause in a few words; the SDK wraps a refused socket five times."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment] # the loop's condition
+    return str(error.args[-1] if error.args else error)[:150] or type(error).__name__
+
+
+class DockerRuntime:
+    """A Docker Engine at ``base_url`` (``unix://…``, ``tcp://…``; empty: the default socket)."""
+
+    def __init__(self, base_url: str = "", *, memory: MutableMapping[str, Any] | None = None) -> None:
+        """Connect lazily: the first call finds out whether an Engine answers.
+
+        ``memory`` keeps what was judged of an ended container, since the Engine forgets its events soon.
+        """
+        self._base_url = base_url or f"unix://{DEFAULT_SOCKET}"
+        self._memory = {} if memory is None else memory
+        self._api: docker.APIClient | None = None
+
+    @property
+    def kind(self) -> RuntimeKind:
+        """Which runtime this is."""
+        return RuntimeKind.DOCKER
+
+    def _client(self) -> docker.APIClient:
+        if self._api is None:
+            self._api = docker.APIClient(
+                base_url=self._base_url,
+                timeout=int(CALL_TIMEOUT_S),
+                tls=docker.utils.kwargs_from_env().get("tls", False),
+                max_pool_size=POOL_SIZE,
+            )
+        return self._api
+
+    def list(self) -> list[Found]:
+        """Return all containers but those labelled ``bonghwa.monitor=false``, newest first."""
+        with _translated("list"):
+            rows = self._client().containers(all=True, limit=MAX_CONTAINERS)
+            found = []
+            for row in rows:
+                labels = docker_api.labels(row.get("Labels"))
+                if labels.get(OPT_OUT, "").lower() in ("false", "0", "no", "off"):
+                    continue
+                found.append(
+                    Found(
+                        runtime_id=row["Id"],
+                        name=(row.get("Names") or [row["Id"][:12]])[0].lstrip("/")[:200],
+                        state=docker_api.run_state(row.get("State", "")),
+                        image=str(row.get("Image", ""))[:300],
+                        labels=labels,
+                    )
+                )
+            return found
+
+    def sample(self, runtime_id: str) -> Usage:
+        """Return CPU and memory counters, one shot."""
+        with _translated("stats"):
+            stats = self._client().stats(runtime_id, stream=False, one_shot=True)
+            return docker_api.usage(stats, None)
+
+    def health(self, runtime_id: str) -> HealthReading:
+        """Return health state, failing streak and the last outputs."""
+        return self.inspect(runtime_id).health
+
+    def inspect(self, runtime_id: str) -> Inspection:
+        """Return state and allow-listed configuration."""
+        with _translated("inspect"):
+            seen = docker_api.inspection(self._client().inspect_container(runtime_id))
+        if seen.state is not RunState.EXITED:
+            return seen
+        ended = seen.finished_at.isoformat() if seen.finished_at else ""
+        known = self._memory.get(f"ended:{runtime_id}")
+        if not known or known[0] != ended:
+            known = (ended, self._stopped_on_purpose(runtime_id, seen))
+            self._memory[f"ended:{runtime_id}"] = known
+        return replace(seen, stopped_on_purpose=known[1])
+
+    def _stopped_on_purpose(self, runtime_id: str, seen: Inspection) -> bool:
+        """Tell whether somebody stopped an ended container; one that never ran counts as such.
+
+        The Engine's events say it (``kill`` or ``stop`` before the end). Its memory of events is short, so
+        without any trace of the end the exit code decides: 0 and the signals of a stop are on purpose.
+        """
+        if seen.finished_at is None:
+            return True
+        if seen.oom_killed:
+            return False
+        actions = self._events(runtime_id, seen.finished_at)
+        if "die" in actions:
+            return seen.exit_code == 0 or bool(actions & {"kill", "stop"})
+        return seen.exit_code in (0, 130, 137, 143)
+
+    def _events(self, runtime_id: str, ended: datetime) -> set[str]:
+        """Return what happened to the container from 60 s before its end until now."""
+        wanted = {"container": [runtime_id], "event": ["kill", "stop", "die"]}
+        since, until = ended.timestamp() - 60, unix_now()
+        parameters = {"since": f"{since:.3f}", "until": f"{until:.3f}", "filters": json.dumps(wanted)}
+        with _translated("events"):
+            raw = b"".join(self._stream("/events", parameters, MAX_EVENTS_BYTES))
+            return {str(json.loads(line).get("Action", "")) for line in raw.splitlines() if line.strip()}
+
+    def logs(self, runtime_id: str, *, cursor: str, limit: int = MAX_LOG_LINES) -> LogWindow:
+        """Return lines after ``cursor``; a flood is asked for once more with the full ``limit``.
+
+        The Engine reads a log from its end when it is told how many lines are wanted, and from its beginning
+        otherwise, so that an unrotated log of many GB would be decoded in every sweep.
+        """
+        start = Cursor.decode(cursor)
+        with _translated("logs"):
+            tail = min(limit, start.tail)
+            found = self._window(runtime_id, start, tail)
+            if found.capped and tail < limit:
+                found = self._window(runtime_id, start, limit)
+            return found
+
+    def _window(self, runtime_id: str, cursor: Cursor, tail: int) -> LogWindow:
+        now = unix_now()
+        parameters = {
+            "stdout": "1",
+            "stderr": "1",
+            "timestamps": "1",
+            "tail": str(tail),
+            "since": cursor.since(now),
+        }
+        raw, capped = payload(self._stream(f"/containers/{runtime_id}/logs", parameters))
+        return window(raw, capped, cursor=cursor, limit=tail, now=now)
+
+    def _stream(self, path: str, parameters: dict[str, str], limit: int | None = None) -> Iterator[bytes]:
+        """Yield an answer in pieces until it ends, ``limit`` bytes came, or the call's time is over.
+
+        The SDK's own streams switch the socket's time limit off; a hung Engine would hold a worker for ever.
+        """
+        client = self._client()
+        deadline = time.monotonic() + CALL_TIMEOUT_S
+        with client.get(
+            f"{client.base_url}/v{client.api_version}{path}",
+            params=parameters,
+            stream=True,
+            timeout=CALL_TIMEOUT_S,
+        ) as response:
+            if response.status_code == 404:
+                raise ServiceMissing("no such container")
+            if response.status_code >= 400:
+                raise RuntimeRefused(response.raw.read(300, decode_content=True).decode("utf-8", "replace"))
+            size = 0
+            for piece in response.raw.stream(64 * 1024, decode_content=False):
+                yield piece
+                size += len(piece)
+                if (limit and size >= limit) or time.monotonic() > deadline:
+                    return
+
+    def restart(self, runtime_id: str) -> None:
+        """Restart with ten seconds of grace."""
+        with _translated("restart"):
+            self._client().restart(runtime_id, timeout=RESTART_GRACE_S)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._api is not None:
+            self._api.close()
+            self._api = None

@@ -1,0 +1,276 @@
+"""Writes what a sweep or a probe saw, in short transactions, and hands back the samples for the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from portal.monitoring import engine, labels, templates
+from portal.monitoring.collector import Reading, Sweep
+from portal.monitoring.models import (
+    Alert,
+    Endpoint,
+    Health,
+    Observation,
+    ProbeResult,
+    RuleState,
+    RunState,
+    RuntimeKind,
+    Service,
+    ServiceState,
+)
+from portal.monitoring.probes.base import ProbeReading
+from portal.monitoring.samples import Sample, of_endpoint, of_service
+
+#: Services written in one transaction.
+CHUNK = 50
+
+_MEASURED = (
+    "cpu_percent", "memory_bytes", "log_lines_per_s", "log_rate_is_lower_bound", "log_lines_total",
+    "log_window", "top_template", "top_template_count", "top_template_share",
+)  # fmt: skip
+_INSPECTED = (
+    "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",
+    "health_output", "health_interval_s", "cpu_limit_cores", "memory_limit_bytes", "restart_count", "inspect",
+)  # fmt: skip
+_WRITTEN = ("at", "state", "error", *_MEASURED, *_INSPECTED)
+
+
+def record(sweep: Sweep) -> list[Sample]:
+    """Store a sweep: services found, their latest state and history. Return the samples for the rules.
+
+    A runtime that does not answer makes its services *unknown*: no sample, so no alert opens or closes.
+    """
+    if sweep.error:
+        mark_unknown(sweep.runtime, sweep.error)
+        return []
+    known = {
+        service.name: service
+        for service in Service.objects.filter(runtime=sweep.runtime).select_related("state")
+    }
+    samples: list[Sample] = []
+    # The newest of two containers that had one name is listed first.
+    fresh = {reading.found.name: reading for reading in reversed(sweep.readings)}
+    names = list(fresh)
+    for start in range(0, len(names), CHUNK):
+        chunk = [fresh[name] for name in names[start : start + CHUNK]]
+        with transaction.atomic():
+            samples += _record_chunk(sweep.runtime, chunk, known)
+    _close_ended(sweep, known, set(names))
+    return samples
+
+
+def mark_unknown(runtime: RuntimeKind, error: str) -> None:
+    """Show every service of ``runtime`` as unknown; the age keeps counting from its last reading."""
+    ServiceState.objects.filter(service__runtime=runtime).exclude(state=RunState.GONE).exclude(
+        state=RunState.UNKNOWN, error=error[:300]
+    ).update(state=RunState.UNKNOWN, error=error[:300])
+
+
+def _record_chunk(
+    runtime: RuntimeKind, readings: Iterable[Reading], known: dict[str, Service]
+) -> list[Sample]:
+    states, observations, samples = [], [], []
+    for reading in readings:
+        service = _service(runtime, reading, known.get(reading.found.name))
+        known[service.name] = service
+        if not service.enabled:
+            continue
+        state = _state(service, reading)
+        states.append(state)
+        if reading.memory_bytes is not None:
+            observations.append(
+                Observation(
+                    service=service,
+                    at=reading.at,
+                    cpu_percent=reading.cpu_percent,
+                    memory_bytes=reading.memory_bytes,
+                    failing_streak=state.failing_streak,
+                    restart_count=state.restart_count,
+                    log_lines_per_s=reading.log_rate,
+                )
+            )
+        samples.extend(of_service(service, state, reading))
+    ServiceState.objects.bulk_create(
+        states, update_conflicts=True, unique_fields=["service"], update_fields=_WRITTEN
+    )
+    Observation.objects.bulk_create(observations)
+    return samples
+
+
+def _service(runtime: RuntimeKind, reading: Reading, service: Service | None) -> Service:
+    """Return the row of a found service, made or brought up to date."""
+    found = reading.found
+    values = {
+        "runtime_id": found.runtime_id[:128],
+        "image": found.image[:300],
+        "labels": dict(found.labels),
+    }
+    if service is None:
+        service = Service.objects.create(
+            runtime=runtime,
+            name=found.name,
+            discovered_at=reading.at,
+            resolve_after_s=labels.resolve_after_s(found.labels),
+            **values,
+        )
+        labels.sync_endpoints(service)
+        return service
+    changed = [name for name, value in values.items() if getattr(service, name) != value]
+    if not changed:
+        return service
+    for name in changed:
+        setattr(service, name, values[name])
+    if "labels" in changed:
+        service.resolve_after_s = labels.resolve_after_s(found.labels) or service.resolve_after_s
+        changed.append("resolve_after_s")
+        labels.sync_endpoints(service)
+    service.save(update_fields=changed)
+    return service
+
+
+def _state(service: Service, reading: Reading) -> ServiceState:
+    """Return the latest state after ``reading``; what it does not tell stays as it was and grows old."""
+    old = getattr(service, "state", None)
+    state = ServiceState(service=service, at=reading.at, state=reading.found.state)
+    if old is not None:
+        for name in _WRITTEN:
+            setattr(state, name, getattr(old, name))
+    seen = reading.inspection
+    state.state = (seen.state if seen else reading.found.state).value
+    state.error = reading.error[:300]
+    if not reading.error:
+        state.at = reading.at
+    if seen is not None:
+        for name in ("exit_code", "started_at", "finished_at", "stopped_on_purpose", "restart_count"):
+            setattr(state, name, getattr(seen, name))
+        state.cpu_limit_cores, state.memory_limit_bytes = seen.cpu_limit_cores, seen.memory_limit_bytes
+        state.health, state.failing_streak = seen.health.status.value, seen.health.failing_streak
+        state.health_output, state.health_interval_s = (
+            templates.safe_text(seen.health.output),
+            seen.health.interval_s,
+        )
+        state.inspect = dict(seen.config)
+        if seen.state not in (RunState.RUNNING, RunState.PAUSED):
+            state.cpu_percent = state.memory_bytes = state.log_lines_per_s = None
+            state.health = Health.NONE
+    if reading.memory_bytes is not None:
+        state.cpu_percent, state.memory_bytes = reading.cpu_percent, reading.memory_bytes
+    if reading.logs is not None:
+        templates.count(service, state, reading)
+    service.state = state
+    return state
+
+
+def _close_ended(sweep: Sweep, known: dict[str, Service], listed: set[str]) -> None:
+    """Mark services that are not there any more, and close the alerts of those that ended on purpose."""
+    gone = [service for name, service in known.items() if name not in listed]
+    fresh = [service for service in gone if _state_of(service) != RunState.GONE]
+    if fresh:
+        ServiceState.objects.filter(service__in=fresh).update(
+            state=RunState.GONE, at=sweep.at, error="", failing_streak=0, health=Health.NONE,
+            cpu_percent=None, memory_bytes=None, log_lines_per_s=None,
+        )  # fmt: skip
+    stopped = [
+        service
+        for name, service in known.items()
+        if name in listed and _state_of(service) == RunState.EXITED and service.state.stopped_on_purpose
+    ]
+    forget(gone, reason="removed", at=sweep.at)
+    forget(stopped, reason="stopped", at=sweep.at)
+
+
+def _state_of(service: Service) -> str:
+    state = getattr(service, "state", None)
+    return str(state.state) if state else ""
+
+
+def forget(services: Sequence[Service], *, reason: str, at: datetime) -> list[Alert]:
+    """Close every alert on ``services`` and their endpoints and start their rules afresh."""
+    if not services:
+        return []
+    closed = engine.close_alerts(Alert.objects.filter(service__in=services), reason=reason, at=at)
+    subjects = [f"{service.runtime}:{service.name}" for service in services]
+    endpoints = Endpoint.objects.filter(service__in=services).values_list("pk", flat=True)
+    subjects += [f"endpoint:{number}" for number in endpoints]
+    RuleState.objects.filter(subject__in=subjects).filter(Q(bad__gt=0) | Q(firing=True)).update(
+        bad=0, good=0, firing=False, since=None, version=F("version") + 1
+    )
+    return closed
+
+
+def due_endpoints() -> list[Endpoint]:
+    """Return the endpoints to probe: those of services that were stopped or removed are left alone."""
+    ended = Q(service__state__state=RunState.GONE) | Q(
+        service__state__state=RunState.EXITED, service__state__stopped_on_purpose=True
+    )
+    return list(
+        Endpoint.objects.filter(enabled=True)
+        .exclude(service__isnull=False, service__enabled=False)
+        .exclude(ended)
+        .select_related("service", "service__state")
+        .order_by("pk")[:500]
+    )
+
+
+def record_probes(probed: Sequence[tuple[Endpoint, ProbeReading | None]]) -> list[Sample]:
+    """Store probe results; ``None`` is a broken collector: the endpoint becomes unknown, no sample."""
+    samples = []
+    with transaction.atomic():
+        results = []
+        for endpoint, reading in probed:
+            if reading is None:
+                Endpoint.objects.filter(pk=endpoint.pk).update(ok=None, detail="collector error")
+                continue
+            endpoint.at, endpoint.ok, endpoint.latency_ms = reading.at, reading.ok, reading.latency_ms
+            endpoint.detail = reading.detail[:300]
+            written = Endpoint.objects.filter(pk=endpoint.pk).update(
+                at=endpoint.at, ok=endpoint.ok, latency_ms=endpoint.latency_ms, detail=endpoint.detail
+            )
+            if not written:
+                continue
+            results.append(
+                ProbeResult(
+                    endpoint=endpoint,
+                    at=reading.at,
+                    ok=reading.ok,
+                    latency_ms=reading.latency_ms,
+                    detail=endpoint.detail,
+                )
+            )
+            samples.append(of_endpoint(endpoint))
+        ProbeResult.objects.bulk_create(results)
+    return samples
+
+
+#: What is kept how long, pruned in batches of at most ``PRUNE_BATCH`` rows.
+OBSERVATIONS_FOR = timedelta(hours=48)
+PROBES_FOR = timedelta(days=14)
+CLOSED_ALERTS_FOR = timedelta(days=400)
+GONE_FOR = timedelta(days=14)
+PRUNE_BATCH = 5_000
+MAX_BATCHES = 200
+
+
+def prune(now: datetime) -> dict[str, int]:
+    """Delete what is older than its retention; return rows deleted by table."""
+    old = {
+        "observations": Observation.objects.filter(at__lt=now - OBSERVATIONS_FOR),
+        "probe results": ProbeResult.objects.filter(at__lt=now - PROBES_FOR),
+        "alerts": Alert.objects.filter(closed_at__lt=now - CLOSED_ALERTS_FOR),
+        "services": Service.objects.filter(
+            state__state__in=[RunState.GONE, RunState.UNKNOWN], state__at__lt=now - GONE_FOR
+        ),
+    }
+    deleted = {}
+    for name, rows in old.items():
+        deleted[name] = 0
+        for _batch in range(MAX_BATCHES):
+            numbers = list(rows.order_by("pk").values_list("pk", flat=True)[:PRUNE_BATCH])
+            if not numbers:
+                break
+            deleted[name] += rows.model._default_manager.filter(pk__in=numbers).delete()[0]
+    return deleted
