@@ -203,6 +203,29 @@ def feed_word(panel: GatewayPanel) -> str:
     return words[min((str(status.feed) for status in panel.statuses), key=order.index)]
 
 
+def session_word(state: str) -> str:
+    """Return the upstream session's state; an unknown one is shown as it is."""
+    return {
+        "IDLE": pgettext("session", "Idle"),
+        "TOKEN": pgettext("session", "Getting a token"),
+        "CONNECTING": pgettext("session", "Connecting"),
+        "LOGIN": pgettext("session", "Signing in"),
+        "LIVE": pgettext("session", "Receiving"),
+        "STALE": pgettext("session", "No new rows"),
+        "BACKOFF": pgettext("session", "Waiting to retry"),
+        "PARKED": pgettext("session", "Parked"),
+    }.get(state, state)
+
+
+def mode_word(mode: str) -> str:
+    """Return which Kiwoom server is meant."""
+    return {
+        "simulator": pgettext("mode", "Simulator"),
+        "mock": pgettext("mode", "Kiwoom mock trading"),
+        "real": pgettext("mode", "Kiwoom"),
+    }.get(mode, mode)
+
+
 def breaker_word(state: str) -> str:
     """Return the circuit breaker's state."""
     return {
