@@ -36,8 +36,6 @@ SWEEP_LIMIT_S = 20.0
 #: Seconds over which restarts are counted, and entries kept of them.
 RESTART_WINDOW_S = 600.0
 MAX_RESTARTS = 50
-#: Seconds after its end in which a service's last lines are still read.
-LAST_WORDS_S = 60.0
 
 _LIVE = (RunState.RUNNING, RunState.PAUSED, RunState.RESTARTING)
 
@@ -124,7 +122,7 @@ def _ask(
             cursor = str(memory.get(f"log:{found.runtime_id}", ""))
             if found.state in _LIVE or _just_ended(found, memory):
                 entry.logs = workers.submit(runtime.logs, found.runtime_id, cursor=cursor)
-        futures = [
+        futures: list[Future[Any]] = [
             future
             for entry in answers.values()
             for future in (entry.usage, entry.inspection, entry.logs)
@@ -138,8 +136,8 @@ def _ask(
 
 
 def _just_ended(found: Found, memory: MutableMapping[str, Any]) -> bool:
-    """Whether the service ran at the last sweep; its last lines are read once more then."""
-    return bool(memory.get(f"live:{found.runtime_id}"))
+    """Whether the service ran at the last sweep or is new; its last lines are read once more then."""
+    return bool(memory.get(f"live:{found.runtime_id}", True))
 
 
 def _result(future: Future[T] | None) -> tuple[T | None, str]:
@@ -154,7 +152,7 @@ def _result(future: Future[T] | None) -> tuple[T | None, str]:
         raise
     except RuntimeProblem as error:
         return None, str(error)
-    except Exception as error:  # noqa: BLE001 - a collector's bug must show as unknown, not stop the sweep
+    except Exception as error:  # a bug of a collector shows as unknown and does not stop the sweep
         logger.exception("collector is broken")
         return None, f"collector error: {type(error).__name__}"
 
@@ -163,11 +161,16 @@ def _reading(found: Found, answers: _Answers, memory: MutableMapping[str, Any]) 
     """Put the answers of one service together; ``None`` when it went away during the sweep."""
     at = datetime.now(UTC)
     try:
-        inspection, problem = _result(answers.inspection)
-        usage, no_usage = _result(answers.usage)
-        window, _no_logs = _result(answers.logs)
+        inspected, sampled, read = (
+            _result(answers.inspection),
+            _result(answers.usage),
+            _result(answers.logs),
+        )
     except ServiceMissing:
         return None
+    inspection, problem = inspected
+    usage, no_usage = sampled
+    window, _no_logs = read
     if inspection is None:
         return Reading(found=found, at=at, error=problem or "no answer in time")
     running = inspection.state in (RunState.RUNNING, RunState.PAUSED)

@@ -29,7 +29,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """Where a rule stands. Counts stop growing once they have had their effect; ``since``: first bad sample."""
+    """Where a rule stands. ``since`` is the first bad sample; counts stop growing at their limit."""
 
     bad: int = 0
     good: int = 0

@@ -113,7 +113,8 @@ def _silent_s(state: ServiceState, reading: Reading) -> float | None:
 
 def of_endpoint(endpoint: Endpoint) -> Sample:
     """Return the sample of an endpoint's fresh probe: 1 failed, 0 passed."""
-    assert endpoint.at is not None, "a probed endpoint has a time"
+    if endpoint.at is None:
+        raise AssertionError("a probed endpoint has a time")
     service = endpoint.service
     return Sample(
         kind=RuleKind.PROBE,

@@ -73,7 +73,9 @@ def mark_unknown(runtime: RuntimeKind, error: str) -> None:
 def _record_chunk(
     runtime: RuntimeKind, readings: Iterable[Reading], known: dict[str, Service]
 ) -> list[Sample]:
-    states, observations, samples = [], [], []
+    states: list[ServiceState] = []
+    observations: list[Observation] = []
+    samples: list[Sample] = []
     for reading in readings:
         service = _service(runtime, reading, known.get(reading.found.name))
         known[service.name] = service
@@ -154,13 +156,13 @@ def _state(service: Service, reading: Reading) -> ServiceState:
             seen.health.interval_s,
         )
         state.inspect = dict(seen.config)
-        if seen.state not in (RunState.RUNNING, RunState.PAUSED):
-            state.cpu_percent = state.memory_bytes = state.log_lines_per_s = None
-            state.health = Health.NONE
     if reading.memory_bytes is not None:
         state.cpu_percent, state.memory_bytes = reading.cpu_percent, reading.memory_bytes
     if reading.logs is not None:
         templates.count(service, state, reading)
+    if state.state not in (RunState.RUNNING, RunState.PAUSED):
+        state.cpu_percent = state.memory_bytes = state.log_lines_per_s = None
+        state.health = Health.NONE
     service.state = state
     return state
 

@@ -1,9 +1,9 @@
-"""What monitoring keeps in Redis between tasks: locks, the sweeps' memory, back-off of a dead runtime, cost."""
+"""What monitoring keeps in Redis between tasks: locks, the sweeps' memory, back-offs, cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -50,10 +50,8 @@ def lock(name: str, timeout: float) -> Iterator[bool]:
     try:
         yield True
     finally:
-        try:
+        with suppress(LockError):  # it ran out meanwhile: another task may hold it by now
             held.release()
-        except LockError:  # it ran out meanwhile: another task may hold it by now
-            pass
 
 
 def load_memory(runtime: str) -> dict[str, Any]:
@@ -71,7 +69,7 @@ def save_memory(runtime: str, memory: dict[str, Any]) -> None:
 def backing_off(runtime: str) -> bool:
     """Whether ``runtime`` failed so recently that it should be left alone."""
     raw = client().get(BACKOFF.format(runtime=runtime))
-    return bool(raw) and orjson.loads(raw)["until"] > _now()
+    return raw is not None and orjson.loads(raw)["until"] > _now()
 
 
 def note_failure(runtime: str) -> float:
@@ -92,7 +90,7 @@ def note_success(runtime: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """One sweep's own cost: ``at`` is ISO-8601 UTC, ``ms`` wall time, ``skipped`` services without a reading."""
+    """One sweep's own cost: ``at`` in ISO-8601 UTC, ``ms`` of wall time, services without a reading."""
 
     at: str
     runtime: str

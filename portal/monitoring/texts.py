@@ -75,7 +75,8 @@ def _gateway(sample: Sample, rule: Rule) -> str:
         )
     more = {"state": sample.extra["feed"], "attempts": sample.extra.get("attempts", 0)}
     return _(
-        "Gateway %(name)s: not live for %(value).0f s, state %(state)s, attempt %(attempts)d (limit %(limit).0f s)"
+        "Gateway %(name)s: not live for %(value).0f s, state %(state)s, "
+        "attempt %(attempts)d (limit %(limit).0f s)"
     ) % (values | more)
 
 

@@ -188,9 +188,10 @@ def cpu_percent(previous: Usage | None, current: Usage) -> float | None:
     restarted = previous and (previous.started_at != current.started_at or previous.cpu_s > current.cpu_s)
     if previous is None or restarted:
         base_at, base_cpu = current.started_at, 0.0
-        if base_at is None or (previous is None and (current.at - base_at).total_seconds() > 60):
+        if base_at and previous is None and (current.at - base_at).total_seconds() > 60:
             return None
-    assert base_at is not None, "a sample always has a time"
+    if base_at is None:
+        return None
     seconds = (current.at - base_at).total_seconds()
     if seconds <= 0.05:
         return None

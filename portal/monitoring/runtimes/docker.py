@@ -16,6 +16,7 @@ from typing import Any
 
 import docker
 import docker.errors
+import docker.utils
 import requests
 import urllib3.exceptions
 

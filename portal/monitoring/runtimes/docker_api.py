@@ -1,4 +1,4 @@
-"""Readings from the Engine's JSON: pure functions, so that cgroup versions and odd Engines are test tables."""
+"""Readings from the Engine's JSON: pure, so that cgroup versions and odd Engines are test tables."""
 
 from __future__ import annotations
 
@@ -167,4 +167,4 @@ def size_bytes(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
     if not match:
         return math.inf
-    return float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")
+    return float(match[1]) * float(1024 ** " kmgt".index(match[2] or " "))
