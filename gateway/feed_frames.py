@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, Literal
@@ -30,6 +30,9 @@ IGNORED = frozenset({"PING", "PONG", "SYSTEM", "REAL"})
 #: Longest trnm that is repeated in an error.
 TRNM_MAX = 20
 
+#: Where a row ends and the next begins. A quote within a JSON string is always escaped, so that this text
+#: cannot occur inside a row.
+_NEXT_ROW = b',{"values":'
 PING = '{"trnm":"PING"}'
 _ITEM = re.compile(r"[0-9A-Za-z_.\-]{1,20}", re.ASCII)
 
@@ -221,15 +224,25 @@ def real(rows: Iterable[bytes]) -> str:
 
 
 def last_row(rows: bytes) -> bytes:
-    """Return the newest of ``ROW,ROW``.
-
-    Rows begin with ``{"values":`` and a quote within a JSON string is always escaped, so that this text
-    cannot occur inside a row.
-    """
-    start = rows.rfind(b',{"values":')
+    """Return the newest of ``ROW,ROW``."""
+    start = rows.rfind(_NEXT_ROW)
     return rows if start < 0 else rows[start + 1 :]
 
 
 def count_rows(rows: bytes) -> int:
     """Return how many rows ``ROW,ROW`` holds."""
-    return rows.count(b',{"values":') + 1
+    return rows.count(_NEXT_ROW) + 1
+
+
+def split_rows(rows: bytes, size: int) -> Iterator[bytes]:
+    """Cut ``ROW,ROW`` between rows into parts of at most ``size`` bytes; a longer row is a part by itself."""
+    start = 0
+    while len(rows) - start > size:
+        cut = rows.rfind(_NEXT_ROW, start, start + size + len(_NEXT_ROW))
+        if cut < 0:
+            cut = rows.find(_NEXT_ROW, start + size)
+        if cut < 0:
+            break
+        yield rows[start:cut]
+        start = cut + 1
+    yield rows[start:]

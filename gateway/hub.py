@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.config import FeedConfig
-from gateway.feed_frames import PING, Close, System, Verdict, last_row, real, system
+from gateway.feed_frames import PING, Close, System, Verdict, last_row, real, split_rows, system
 from gateway.feed_queue import FRAME_BYTES, ClientQueue, TopicRows, chunks
 from gateway.feed_registrations import Registrations
 from gateway.feed_state import FeedView, StateTracker, kst
@@ -144,12 +144,12 @@ class Hub:
         topic.fence = fence
         topic.last = last_row(rows)
         topic.last_at = self._wall()
-        for group in topic.groups:
-            group.pending.append((name, rows))
-            group.size += len(rows)
-            if group.size >= FRAME_BYTES:
-                self._flush_group(group)
-            else:
+        for part in (rows,) if len(rows) <= FRAME_BYTES else split_rows(rows, FRAME_BYTES):
+            for group in topic.groups:
+                if group.size + len(part) > FRAME_BYTES:
+                    self._flush_group(group)
+                group.pending.append((name, part))
+                group.size += len(part) + 1
                 self._dirty.add(group)
         self._plan_flush()
 

@@ -87,6 +87,11 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
         else:
             self.transport.resumeProducing()
 
+    def serverSend(self, content: Any, binary: bool = False) -> None:
+        """Send one frame. Autobahn's ``sendMessage`` would hold it to the limit of inbound messages."""
+        if self.state == self.STATE_OPEN:
+            self.sendFrame(opcode=2 if binary else 1, payload=content if binary else content.encode())
+
     def handle_reply(self, message: dict[str, Any]) -> None:
         """Carry out what the application sends; a close keeps its code and reason."""
         if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:

@@ -19,6 +19,7 @@ from gateway.feed_frames import (
     parse_registration,
     real,
     reply,
+    split_rows,
     system,
 )
 
@@ -139,3 +140,13 @@ def test_rows_are_joined_into_one_frame_and_the_newest_is_found_again():
     frame = json.loads(real([joined, first]))
     assert [row["values"]["10"] for row in frame["data"]] == ["-1", "-2", "-1"]
     assert frame["trnm"] == "REAL"
+
+
+@pytest.mark.parametrize("size", [1, 80, 200, 1000, 100_000])
+def test_many_rows_are_cut_between_rows_and_none_is_lost(size):
+    rows = b",".join(b'{"values":{"10":"%d"},"type":"0B","name":"n","item":"005930"}' % n for n in range(50))
+    parts = list(split_rows(rows, size))
+    assert b",".join(parts) == rows
+    assert all(len(part) <= size or count_rows(part) == 1 for part in parts)
+    for part in parts:
+        json.loads(b"[" + part + b"]")
