@@ -58,6 +58,11 @@ check: $(DEV_STAMP)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 		env DATA_DIR="$$folder" $(DEPLOY_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
+.PHONY: test-parts
+test-parts: $(DEV_STAMP)
+	$(BIN)/python -m pytest tests/test_servers.py tests/test_races.py tests/portal tests/incidents/test_transitions.py \
+		tests/gateway/test_hub.py tests/gateway/test_feed_frames.py tests/gateway/test_feed_queue.py
+
 .PHONY: test-fast
 test-fast: $(DEV_STAMP)
 	$(BIN)/python -m pytest -m "not slow and not docker and not browser"

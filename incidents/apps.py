@@ -1,6 +1,7 @@
 """App configuration of the incident records."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,3 +10,9 @@ class IncidentsConfig(AppConfig):
 
     name = "incidents"
     verbose_name = _("Incidents")
+
+    def ready(self) -> None:
+        """Fill the role groups whenever permissions may have been added."""
+        from incidents.roles import sync_roles  # models are ready only now
+
+        post_migrate.connect(sync_roles, dispatch_uid="incidents.sync_roles")

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-
-from django_stubs_ext import StrPromise
+from typing import TYPE_CHECKING, Any
 
 from incidents.models.checklist import Outcome
 from incidents.models.evidence import EvidenceKind
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 
 @dataclass(frozen=True, slots=True)

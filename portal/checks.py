@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, register
 
 from gateway.config import Mode
 
@@ -107,14 +107,14 @@ def check_channels(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def check_production(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
-    """Warn of what is fine on a laptop and not on a public server."""
+    """Tell what is fine on a laptop and not on a public server."""
     found: list[CheckMessage] = []
     if settings.HTTPS and settings.GATEWAY_UPSTREAM.mode is Mode.SIMULATOR:
         found.append(
-            Warning("KIWOOM_MODE=simulator on a public address: prices are invented.", id="portal.W001")
+            Info("KIWOOM_MODE=simulator on a public address: prices are invented.", id="portal.I001")
         )
     if settings.HTTPS and settings.EMBEDDED_REDIS:
         found.append(
-            Warning("REDIS_URL is not set: the embedded Valkey serves one machine only.", id="portal.W002")
+            Info("REDIS_URL is not set: the embedded Valkey serves one machine only.", id="portal.I002")
         )
     return found

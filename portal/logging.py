@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
-import os
 import re
 from datetime import UTC, datetime
 from typing import Any
+
+from portal.env import env
 
 MASK = "***"
 #: Variables whose values never appear in a log line. Shorter values than this are left alone.
@@ -32,10 +33,10 @@ def mask(text: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 def environment_secrets() -> tuple[str, ...]:
-    """Return the secret values of this process's environment, longest first."""
+    """Return the secret values of the environment (or of ``NAME_FILE``), longest first."""
     values: set[str] = set()
     for name in SECRET_NAMES:
-        values.update(part.strip() for part in os.environ.get(name, "").split(","))
+        values.update(part.strip() for part in env.str(name, "").split(","))
     return tuple(sorted((value for value in values if len(value) >= SHORTEST_SECRET), key=len, reverse=True))
 
 

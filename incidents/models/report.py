@@ -49,6 +49,13 @@ class Report(models.Model):
         editable=False,
         help_text=_("Sections that are printed with the words “no data”."),
     )
+    headings = models.JSONField(
+        _("own headings"),
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text=_("Wording of headings where it differs from the layout's."),
+    )
     drafted_at = models.DateTimeField(_("drafted"), null=True, blank=True)
     history = HistoricalRecords()
 

@@ -22,7 +22,7 @@ from incidents.reports.layout import (
     known_slot,
 )
 from incidents.reports.model import Document, Extra, Problem
-from incidents.reports.scan import HEADING, close_fence, escape, item_of, lines_of, row_of
+from incidents.reports.scan import HEADING, close_fence, escape, item_of, row_of
 
 
 def render(document: Document, kind: str = "summary", generated: Sequence[Extra] = ()) -> str:
@@ -40,7 +40,9 @@ def breaks_extra(level: int) -> Callable[[str], bool]:
 
     def breaks(line: str) -> bool:
         match = HEADING.match(line)
-        return bool(match) and (not level or len(match[1]) <= level or known_slot(match[2]) is not None)
+        if match is None:
+            return False
+        return not level or len(match[1]) <= level or known_slot(match[2]) is not None
 
     return breaks
 
@@ -106,14 +108,12 @@ class _Printer:
                 title = ACCESS_TITLE[self.language]
             parts.append(f"### {number}. {title or UNTITLED[self.language]}")
             body = _body(problem.body, breaks_rows)
-            content = self._table("access", ((row.path, row.result) for row in self._access(access)))
+            rows = self.document.access if access else ()
+            content = self._table("access", ((row.path, row.result) for row in rows))
             content += [body] if body else []
             parts += content or [NO_DATA[self.language]]
         loose = self._loose("access")
         return parts + loose + self._subsections("access")
-
-    def _access(self, wanted: bool) -> Iterable[object]:
-        return self.document.access if wanted else ()
 
     def _rows(self, slot: str) -> list[str]:
         document = self.document
@@ -141,7 +141,8 @@ class _Printer:
             case "checklist":
                 items = [item_of(f"- [{'x' if i.ticked else ' '}] ", i.text) for i in document.checklist]
                 return ["\n".join(item for item in items if item)] if any(items) else []
-        return []
+            case _:
+                return []
 
     def _table(self, slot: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
         lines = [row_of(row) for row in rows if any(cell.strip() for cell in row)]
@@ -151,7 +152,7 @@ class _Printer:
         return ["\n".join([row_of(table.header[self.language]), table.rule[self.language], *lines])]
 
     def _commands(self) -> list[str]:
-        blocks = []
+        blocks: list[str] = []
         for row in self.document.commands:
             comment = [line.strip() for line in row.comment.splitlines() if line.strip()]
             command = "\n".join(line.rstrip() for line in row.command.strip("\r\n").splitlines())
@@ -229,8 +230,3 @@ def _file(label: str, path: str, note: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def fence_is_open(text: str) -> bool:
-    """Return whether ``text`` ends inside a fence."""
-    return lines_of(text)[1] is not None

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from incidents.reports import layout
 from incidents.reports.model import (
@@ -122,8 +123,8 @@ class Reader:
     def _add(self, **rows: tuple[object, ...]) -> None:
         if not any(rows.values()):
             return
-        old = {name: getattr(self._document, name) for name in rows}
-        self._document = replace(self._document, **{name: (*old[name], *rows[name]) for name in rows})
+        joined: dict[str, Any] = {name: (*getattr(self._document, name), *rows[name]) for name in rows}
+        self._document = replace(self._document, **joined)
 
     def _title(self, heading: str, lines: list[Line]) -> None:
         if heading:
@@ -250,7 +251,7 @@ class Reader:
             box = BOX.match(first)
             body = "\n".join([box[2] or "", *more]).strip() if box else text
             if body:
-                self._add(checklist=(Item(text=body, ticked=bool(box) and box[1] in "xX"),))
+                self._add(checklist=(Item(text=body, ticked=box is not None and box[1] in "xX"),))
             else:
                 rest.append(line)
         return rest

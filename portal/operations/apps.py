@@ -1,5 +1,7 @@
 """App configuration of portal.operations."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -10,3 +12,19 @@ class OperationsConfig(AppConfig):
     name = "portal.operations"
     label = "operations"
     verbose_name = _("Operations")
+
+    def ready(self) -> None:
+        """Plug the evidence collectors and verifiers into incidents; their modules need loaded models."""
+        evidence = import_module("portal.operations.evidence")
+        registry = import_module("incidents.registry")
+        for name, collector in (
+            ("metrics", evidence.metrics),
+            ("inspect", evidence.configuration),
+            ("health", evidence.health),
+            ("logs", evidence.logs),
+            ("probes", evidence.probes),
+            ("gateway", evidence.gateway),
+        ):
+            registry.register_collector(name, collector)
+        for verifier in import_module("portal.operations.verifiers").VERIFIERS:
+            registry.register_verifier(verifier)

@@ -1,0 +1,198 @@
+"""Prevention checklist: runs verifiers and keeps the state honest.
+
+A person's tick is *claimed*; only a passing run makes *verified*; two failing runs in a row make
+*failing*; *unknown* changes nothing; *waived* items are not run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from incidents import registry
+from incidents.errors import IllegalMove, IncidentChanged
+from incidents.models import (
+    ChecklistItem,
+    ItemState,
+    Outcome,
+    Priority,
+    TimelineEvent,
+    TimelineKind,
+    VerificationRun,
+)
+from incidents.registry import Verdict, Verifier
+
+logger = logging.getLogger(__name__)
+
+#: Days until a measure is due.
+DUE_DAYS: Mapping[str, int] = {Priority.P0: 3, Priority.P1: 15, Priority.P2: 30, Priority.P3: 90}
+#: Failing runs in a row that make an item failing.
+FAILURES_TO_FAIL = 2
+#: Runs kept for an item, besides its first pass and its last failure.
+RUNS_KEPT = 30
+
+
+def due_for(priority: str, start: date) -> date:
+    """Return the default due date of a measure."""
+    return start + timedelta(days=DUE_DAYS[priority])
+
+
+def verifier_for(text: str) -> Verifier | None:
+    """Return the verifier whose words a checklist line holds, or None."""
+    lower = text.lower()
+    for verifier in registry.verifiers().values():
+        if any(all(word in lower for word in words) for words in verifier.matches):
+            return verifier
+    return None
+
+
+def next_state(state: str, failures: int, outcome: str) -> tuple[str, int]:
+    """Fold one run into an item: the new state and the number of failures in a row."""
+    if outcome == Outcome.UNKNOWN or state == ItemState.WAIVED:
+        return state, failures
+    if outcome == Outcome.PASS:
+        return ItemState.VERIFIED, 0
+    failures += 1
+    return (ItemState.FAILING if failures >= FAILURES_TO_FAIL else state), failures
+
+
+def verify_items(*, items: Iterable[ChecklistItem], now: datetime) -> list[VerificationRun]:
+    """Run the verifier of every given item that has one and is not waived. Looks outside; no transaction."""
+    runs = []
+    for item in items:
+        if item.verifier and not _waived(item, now):
+            verdict = _ask(item)
+            runs.append(record_run(item=item, verdict=verdict, now=now))
+    return runs
+
+
+def verify_all(*, now: datetime) -> list[VerificationRun]:
+    """Run every item with a verifier; waivers that ran out end first."""
+    expired = ChecklistItem.objects.filter(
+        state=ItemState.WAIVED, waived_until__lt=timezone.localdate(now)
+    ).select_related("report__incident")
+    for item in expired:
+        _change(item, ItemState.OPEN, now, None, _("the waiver ran out"))
+    items = ChecklistItem.objects.exclude(verifier="").select_related("report__incident")
+    return verify_items(items=items, now=now)
+
+
+@transaction.atomic
+def record_run(*, item: ChecklistItem, verdict: Verdict, now: datetime) -> VerificationRun:
+    """Keep what a run saw and fold it into the item; a change of state goes to the incident's timeline."""
+    fresh = ChecklistItem.objects.select_for_update().select_related("report__incident").get(pk=item.pk)
+    run = VerificationRun.objects.create(
+        item=fresh,
+        at=now,
+        outcome=verdict.outcome,
+        observed=verdict.observed[:500],
+        method=verdict.method[:200],
+    )
+    state, failures = next_state(fresh.state, fresh.failures, verdict.outcome)
+    ChecklistItem.objects.filter(pk=fresh.pk).update(observed=run.observed, checked_at=now, failures=failures)
+    fresh.observed, fresh.checked_at, fresh.failures = run.observed, now, failures
+    if state != fresh.state:
+        _change(fresh, ItemState(state), now, None, run.observed)
+    _prune(fresh)
+    item.state, item.observed, item.checked_at, item.failures = (
+        fresh.state,
+        fresh.observed,
+        fresh.checked_at,
+        fresh.failures,
+    )
+    return run
+
+
+def claim(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> ChecklistItem:
+    """Record a person's tick.
+
+    Raises:
+        IllegalMove: the item is verified or waived.
+        IncidentChanged: somebody else changed it first.
+    """
+    if item.state not in (ItemState.OPEN, ItemState.FAILING, ItemState.STALE):
+        raise IllegalMove(
+            _("A measure that is “%(state)s” cannot be claimed.") % {"state": item.get_state_display()}
+        )
+    return _change(item, ItemState.CLAIMED, at, actor, "")
+
+
+def reopen(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> ChecklistItem:
+    """Take a claim or a waiver back.
+
+    Raises:
+        IllegalMove: the item is neither claimed nor waived.
+        IncidentChanged: somebody else changed it first.
+    """
+    if item.state not in (ItemState.CLAIMED, ItemState.WAIVED):
+        raise IllegalMove(
+            _("A measure that is “%(state)s” cannot be reopened.") % {"state": item.get_state_display()}
+        )
+    return _change(item, ItemState.OPEN, at, actor, "")
+
+
+def waive(
+    *, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None, reason: str, until: date
+) -> ChecklistItem:
+    """Accept the risk until a day.
+
+    Raises:
+        IllegalMove: no reason, or a day that is over.
+        IncidentChanged: somebody else changed it first.
+    """
+    if not reason.strip() or until <= timezone.localdate(at):
+        raise IllegalMove(_("A waiver needs a reason and a day in the future."))
+    item.waiver_reason, item.waived_until = reason.strip()[:500], until
+    item.waived_by_id = None if actor is None else actor.pk
+    return _change(item, ItemState.WAIVED, at, actor, reason)
+
+
+def _ask(item: ChecklistItem) -> Verdict:
+    verifier = registry.verifiers().get(item.verifier)
+    if verifier is None:
+        return Verdict(Outcome.UNKNOWN, _("No such verifier: %(name)s") % {"name": item.verifier}, "")
+    try:
+        return verifier.check(item.target, {**verifier.defaults, **item.parameters})
+    except Exception as error:
+        # A verifier is another app's code: its failure says nothing about the target.
+        logger.exception("Verifier %s failed on item %s", item.verifier, item.pk)
+        return Verdict(Outcome.UNKNOWN, f"{type(error).__name__}: {error}"[:500], item.verifier)
+
+
+def _waived(item: ChecklistItem, now: datetime) -> bool:
+    if item.state != ItemState.WAIVED:
+        return False
+    return item.waived_until is None or item.waived_until >= timezone.localdate(now)
+
+
+def _change(
+    item: ChecklistItem, to: ItemState, at: datetime, actor: AbstractBaseUser | None, why: str
+) -> ChecklistItem:
+    old = item.state
+    with transaction.atomic():
+        if not ChecklistItem.objects.filter(pk=item.pk, state=old).update(state=to):
+            raise IncidentChanged(_("Somebody else changed the measure first."))
+        item.state = to
+        item.save()
+        TimelineEvent.objects.create(
+            incident=item.report.incident,
+            at=at,
+            kind=TimelineKind.CHECKLIST,
+            actor_id=None if actor is None else actor.pk,
+            data={"item": item.pk, "text": item.text, "old": str(old), "new": to.value, "observed": why},
+        )
+    return item
+
+
+def _prune(item: ChecklistItem) -> None:
+    runs = VerificationRun.objects.filter(item=item)
+    keep = list(runs.values_list("pk", flat=True)[:RUNS_KEPT])
+    keep += runs.filter(outcome=Outcome.PASS).order_by("at", "pk").values_list("pk", flat=True)[:1]
+    keep += runs.filter(outcome=Outcome.FAIL).values_list("pk", flat=True)[:1]
+    runs.exclude(pk__in=keep).delete()

@@ -1,0 +1,282 @@
+"""What frozen evidence says, read once into typed values; knows no database and guesses nothing.
+
+``None`` means that nobody measured it. Bytes count in powers of 1024, as ``docker stats`` prints them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+#: CPU in percent of its limit (or of a core) from which it counts as saturated.
+CPU_HIGH = 90.0
+#: Memory from which it counts as high: share of the limit, or bytes without one.
+MEMORY_SHARE_HIGH = 0.9
+MEMORY_HIGH = 2 * 1024**3
+#: Log lines a second that count as a flood.
+FLOOD = 100.0
+#: Share of the log from which one template dominates it.
+DOMINANT = 0.3
+
+_RETRY = re.compile(
+    r"re-?connect|retry|retri|time[d ]*-?\s?out|connection (?:refused|reset|failed|closed)|econnrefused"
+    r"|재시도|재연결|연결 ?(?:실패|끊)|타임아웃",
+    re.IGNORECASE,
+)
+_MEMORY = re.compile(r"out of memory|oom|memoryerror|heap|cannot allocate|메모리 부족", re.IGNORECASE)
+_SUBJECTS = (
+    ("websocket", re.compile(r"websocket|wss?://|웹소켓", re.IGNORECASE)),
+    ("database", re.compile(r"database|postgres|mysql|sqlite|\bdb\b|데이터베이스", re.IGNORECASE)),
+    ("redis", re.compile(r"redis|valkey", re.IGNORECASE)),
+)
+_URL = re.compile(r"\b(?:wss?|https?)://[^\s\"'<>)\]]+")
+
+
+class Kind(StrEnum):
+    """What a root cause is about, in the order in which equal scores are taken."""
+
+    RETRY = "retry"
+    CRASH = "crash"
+    MEMORY = "memory"
+    GATEWAY = "gateway"
+    CPU = "cpu"
+    HEALTH = "health"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One piece of evidence with its primary key."""
+
+    kind: str
+    subject: str
+    data: Mapping[str, Any]
+    evidence: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A masked log line, how often it came, its share of the log, and one real line."""
+
+    text: str
+    count: int
+    share: float
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A possible root cause, its score and the rules that gave it."""
+
+    kind: Kind
+    score: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The incident and its evidence. ``service`` is the one it began with."""
+
+    title: str
+    slug: str
+    service: str
+    analysed_at: datetime
+    signals: tuple[tuple[str, str], ...] = ()
+    sources: tuple[Source, ...] = ()
+    metrics: Mapping[str, Any] = field(init=False)
+    inspect: Mapping[str, Any] = field(init=False)
+    health: Mapping[str, Any] = field(init=False)
+    logs: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for kind in ("metrics", "inspect", "health", "logs"):
+            source = self.source(kind)
+            object.__setattr__(self, kind, source.data if source else {})
+
+    def source(self, kind: str) -> Source | None:
+        """Return the evidence of ``kind`` about the service, or about everything."""
+        found = [source for source in self.sources if source.kind == kind]
+        own = [source for source in found if self.service in (source.data.get("service"), source.subject)]
+        if own:
+            return own[0]
+        general = [source for source in found if not source.data.get("service")]
+        return general[0] if general else None
+
+    def evidence(self, kind: str) -> int | None:
+        """Return the primary key of the evidence of ``kind``."""
+        source = self.source(kind)
+        return source.evidence if source else None
+
+    def number(self, name: str) -> float | None:
+        """Return a measured value of the service."""
+        return number(self.metrics.get(name))
+
+    @property
+    def docker(self) -> bool:
+        """Whether the service is a container."""
+        return self.metrics.get("runtime", "docker") == "docker"
+
+    @property
+    def cpu_high(self) -> bool:
+        """Whether the CPU is saturated."""
+        cpu = self.number("cpu_percent")
+        return cpu is not None and cpu >= CPU_HIGH * (self.number("cpu_limit_cores") or 1.0)
+
+    @property
+    def memory_high(self) -> bool:
+        """Whether memory is near its limit, or large without one."""
+        used, limit = self.number("memory_bytes"), self.number("memory_limit_bytes")
+        if used is None:
+            return False
+        threshold: float = limit * MEMORY_SHARE_HIGH if limit else MEMORY_HIGH
+        return used >= threshold
+
+    @property
+    def rate(self) -> float | None:
+        """Log lines a second."""
+        return self.number("log_lines_per_s")
+
+    @property
+    def lines(self) -> int | None:
+        """Log lines that were counted."""
+        value = number(self.logs.get("lines_total"))
+        if value is None:
+            value = self.number("log_lines_total")
+        return None if value is None else int(value)
+
+    @property
+    def templates(self) -> list[Template]:
+        """The log's templates, the most frequent first."""
+        found = [
+            Template(
+                str(row.get("template", "")),
+                int(number(row.get("count")) or 0),
+                number(row.get("share")) or 0.0,
+                str(row.get("sample") or row.get("template", "")),
+            )
+            for row in mappings(self.logs.get("templates"))
+        ]
+        return sorted(found, key=lambda row: (-row.count, row.text))
+
+    @property
+    def retry(self) -> Template | None:
+        """The retry message that dominates the log, if one does."""
+        loud = [row for row in self.templates if row.share >= DOMINANT and _RETRY.search(row.text)]
+        return loud[0] if loud else None
+
+    @property
+    def retry_subject(self) -> str:
+        """What is retried: ``websocket``, ``database``, ``redis`` or ``connection``."""
+        text = " ".join(f"{row.text} {row.sample}" for row in self.templates[:5])
+        return next((name for name, pattern in _SUBJECTS if pattern.search(text)), "connection")
+
+    @property
+    def target(self) -> str | None:
+        """The address that the log speaks of."""
+        for row in self.templates[:5]:
+            if match := _URL.search(row.sample) or _URL.search(row.text):
+                return match[0].rstrip(".,:;")
+        return None
+
+    @property
+    def streak(self) -> int | None:
+        """Failed health checks in a row."""
+        value = number(self.health.get("failing_streak"))
+        value = self.number("failing_streak") if value is None else value
+        return None if value is None else int(value)
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds between two health checks."""
+        return number(self.health.get("interval_s")) or self.number("health_interval_s")
+
+    @property
+    def status(self) -> str | None:
+        """The health check's verdict."""
+        value = self.health.get("status") or self.metrics.get("health")
+        return str(value) if value else None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it restarts again and again, or ended by itself with an error."""
+        code = self.number("exit_code")
+        ended = self.metrics.get("state") == "exited" and code not in (None, 0, 130, 143)
+        return ended or (self.number("restart_count") or 0) >= 3
+
+    @property
+    def endpoints(self) -> list[Mapping[str, Any]]:
+        """The probe matrix."""
+        source = next((one for one in self.sources if one.kind == "probes"), None)
+        return mappings(source.data.get("endpoints")) if source else []
+
+    @property
+    def slots(self) -> list[Mapping[str, Any]]:
+        """The gateway's sessions."""
+        source = next((one for one in self.sources if one.kind == "gateway"), None)
+        return mappings(source.data.get("slots")) if source else []
+
+    def candidates(self) -> list[Candidate]:
+        """Rank the possible root causes by stated rules, the likeliest first."""
+        found = [self._retry(), self._memory(), *self._simple()]
+        order = list(Kind)
+        return sorted(
+            (one for one in found if one is not None), key=lambda one: (-one.score, order.index(one.kind))
+        )
+
+    def _retry(self) -> Candidate | None:
+        template = self.retry
+        if template is None:
+            return None
+        rate = self.rate or 0.0
+        rules = [
+            (50 * template.share, f"template share {template.share:.2f}"),
+            (20 if rate >= FLOOD else 10 if rate >= FLOOD / 10 else 0, f"log rate {rate:.0f}/s"),
+            (15 if self.cpu_high else 0, "CPU saturated"),
+            (10 if (self.streak or 0) >= 3 else 0, f"failing streak {self.streak}"),
+        ]
+        return _scored(Kind.RETRY, rules)
+
+    def _memory(self) -> Candidate | None:
+        says = any(_MEMORY.search(row.text) for row in self.templates[:5])
+        killed = self.number("exit_code") == 137
+        if not (self.memory_high or says or killed):
+            return None
+        rules = [
+            (40 if self.memory_high else 0, "memory high"),
+            (20 if says else 0, "log speaks of memory"),
+            (20 if killed else 0, "exit code 137"),
+        ]
+        return _scored(Kind.MEMORY, rules)
+
+    def _simple(self) -> list[Candidate | None]:
+        down = [slot for slot in self.slots if slot.get("feed") not in ("live", "closed")]
+        failed = [one for one in self.endpoints if one.get("ok") is False]
+        streak = self.streak or 0
+        return [
+            _scored(Kind.CRASH, [(60, "restart loop or exit by error")]) if self.crashed else None,
+            _scored(Kind.GATEWAY, [(45, "gateway session not live")]) if down else None,
+            _scored(Kind.CPU, [(35, "CPU saturated")]) if self.cpu_high else None,
+            _scored(Kind.HEALTH, [(20, f"failing streak {streak}")])
+            if streak >= 1 or self.status == "unhealthy"
+            else None,
+            _scored(Kind.PROBE, [(15, f"{len(failed)} probes failed")]) if failed else None,
+        ]
+
+
+def number(value: object) -> float | None:
+    """Return ``value`` if it is a number."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def mappings(value: object) -> list[Mapping[str, Any]]:
+    """Return the mappings in ``value`` if it is a list."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _scored(kind: Kind, rules: Iterable[tuple[float, str]]) -> Candidate:
+    kept = [(points, reason) for points, reason in rules if points]
+    return Candidate(kind, sum(points for points, _reason in kept), tuple(reason for _points, reason in kept))

@@ -1,0 +1,52 @@
+"""Report Markdown to HTML: rendered by markdown-it, cleaned by nh3, so that no cell can bring a script."""
+
+from __future__ import annotations
+
+from html import escape
+
+import nh3
+from markdown_it import MarkdownIt
+
+from incidents.reports.scan import lines_of
+
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
+_TAGS = {
+    *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "ul", "ol", "li", "blockquote", "pre"),
+    *("table", "thead", "tbody", "tr", "th", "td", "strong", "em", "code", "a"),
+}
+_ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
+_STYLE = """
+body{font:15px/1.6 "Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",sans-serif;max-width:60rem;
+margin:2rem auto;padding:0 1rem;color:#1a1a1a}
+table{border-collapse:collapse;margin:1rem 0}th,td{border:1px solid #bbb;padding:.35rem .7rem;text-align:left}
+pre{background:#f5f5f4;padding:.8rem;overflow-x:auto;white-space:pre-wrap}code{font-family:monospace}
+hr{border:0;border-top:1px solid #ccc;margin:1.5rem 0}
+@media print{body{margin:0;max-width:none;font-size:11pt}
+pre,tr,li{break-inside:avoid}h2,h3{break-after:avoid}}
+"""
+
+
+def fragment(markdown: str) -> str:
+    """Return safe HTML of ``markdown`` for embedding in a page."""
+    html = _MARKDOWN.render(_boxes(markdown))
+    return nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes={"http", "https", "mailto"})
+
+
+def page(markdown: str, title: str, language: str) -> str:
+    """Return a whole document that also prints well; it refers to nothing outside itself."""
+    return (
+        f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"{fragment(markdown)}</body>\n</html>\n"
+    )
+
+
+def _boxes(markdown: str) -> str:
+    """Print the boxes of the checklist as characters; HTML forms have no place in a report."""
+    lines, _opened = lines_of(markdown)
+    marks = {"- [ ] ": "- ☐ ", "- [x] ": "- ☑ "}
+    return "\n".join(
+        marks[line.text[:6]] + line.text[6:] if not line.fenced and line.text[:6] in marks else line.text
+        for line in lines
+    )

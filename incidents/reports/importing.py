@@ -1,0 +1,163 @@
+"""Takes a report's Markdown in: finds its incident or makes one, and says what could not be read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from incidents import services
+from incidents.models import Incident, Report, Severity, State, TimelineKind
+from incidents.reports import checklist_rows, store
+from incidents.reports.export import document_for
+from incidents.reports.markdown import parse
+from incidents.reports.model import Document, Issue
+
+#: Largest report file, in bytes.
+MAX_BYTES = 2 * 1024 * 1024
+#: Tries against another import or a signal that takes the same number.
+RACE_TRIES = 5
+_HEALTHY = re.compile(r"🟢|healthy|정상|\bok\b|✅", re.IGNORECASE)
+_UNHEALTHY = re.compile(r"unhealthy|비정상|🔴|❌", re.IGNORECASE)
+
+
+class ImportRefused(Exception):
+    """The file is no report; the text is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The incident of an imported report, whether it is new, and what was kept as plain text."""
+
+    incident: Incident
+    created: bool
+    issues: tuple[Issue, ...]
+
+
+def read_file(path: Path) -> str:
+    """Return the text of a report file without reading more than :data:`MAX_BYTES` of it.
+
+    Raises:
+        ImportRefused: it cannot be read, is too large, is binary or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ImportRefused(
+            _("%(path)s cannot be read: %(why)s.") % {"path": path, "why": error.strerror}
+        ) from error
+    return decode(raw, str(path))
+
+
+def decode(raw: bytes, name: str) -> str:
+    """Return ``raw`` as text.
+
+    Raises:
+        ImportRefused: as :func:`read_file`.
+    """
+    if len(raw) > MAX_BYTES:
+        raise ImportRefused(
+            _("%(path)s is larger than %(mib)d MiB; a report is not.")
+            % {"path": name, "mib": MAX_BYTES >> 20}
+        )
+    if b"\x00" in raw:
+        raise ImportRefused(_("%(path)s is not text.") % {"path": name})
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ImportRefused(
+            _("%(path)s is not UTF-8 (line %(line)d).") % {"path": name, "line": line}
+        ) from error
+    if not text.strip():
+        raise ImportRefused(_("%(path)s is empty.") % {"path": name})
+    return text
+
+
+def import_text(*, text: str, name: str, now: datetime, actor: AbstractBaseUser | None = None) -> Imported:
+    """Store a report; one that is known (same title and time of analysis) updates its incident.
+
+    Raises:
+        ImportRefused: nothing of the layout was found in it.
+    """
+    parsed = parse(text)
+    document = parsed.document
+    if document == Document(language=document.language):
+        raise ImportRefused(_("%(path)s holds no section of a report.") % {"path": name})
+    for _try in range(RACE_TRIES):
+        try:
+            with transaction.atomic():
+                incident, created = _store(document, Path(name).stem, now)
+                services.record(
+                    incident=incident, kind=TimelineKind.IMPORTED, at=now, actor=actor, file=Path(name).name
+                )
+                return Imported(incident, created, parsed.issues)
+        except IntegrityError:
+            # Another worker took the number or imports the same report: look again.
+            continue
+    raise ImportRefused(_("The database kept changing; import it again."))
+
+
+def identity(document: Document, stem: str) -> str:
+    """Return what makes a report the same one: its title and the minute of its analysis."""
+    title = slugify(document.title or stem, allow_unicode=True)[:150]
+    return f"{title}@{document.analysed_at:%Y%m%d%H%M}" if document.analysed_at else f"{title}@{stem}"[:200]
+
+
+def _store(document: Document, stem: str, now: datetime) -> tuple[Incident, bool]:
+    key = identity(document, stem)
+    report = _known(document, key)
+    created = report is None
+    if report is None:
+        report = _create(document, key, stem, now)
+    shown = document_for(report, document.language)
+    store.save_import(report, document, shown)
+    checklist_rows.sync_import(report, document, shown, timezone.localdate(now))
+    return report.incident, created
+
+
+def _known(document: Document, key: str) -> Report | None:
+    reports = Report.objects.select_related("incident")
+    if found := reports.filter(incident__import_key=key).first():
+        return found
+    if document.analysed_at is None or not document.title:
+        return None
+    minute = document.analysed_at.replace(second=0, microsecond=0)
+    return (
+        reports.filter(
+            title=document.title, analysed_at__gte=minute, analysed_at__lt=minute + timedelta(minutes=1)
+        )
+        .order_by("-pk")
+        .first()
+    )
+
+
+def _create(document: Document, key: str, stem: str, now: datetime) -> Report:
+    at = document.analysed_at or now
+    title = document.title or stem
+    affected = [row.service.strip("*`") for row in document.status if _is_down(row.state)]
+    incident = services.create_incident(
+        title=title[:200],
+        fingerprint=f"import:{key}"[:200],
+        import_key=key,
+        services=affected,
+        severity=Severity.CRITICAL,
+        state=State.RESOLVED,
+        opened_at=at,
+        resolved_at=at,
+    )
+    return Report.objects.create(
+        incident=incident, title=title[:200], language=document.language, analysed_at=at
+    )
+
+
+def _is_down(state: str) -> bool:
+    return bool(_UNHEALTHY.search(state)) or not _HEALTHY.search(state)

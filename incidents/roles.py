@@ -1,0 +1,46 @@
+"""The four groups and their permissions, by codename, in whatever apps exist.
+
+``viewer`` sees, ``operator`` acts on incidents and checks measures, ``editor`` also writes reports,
+``admin`` may do everything but is no superuser. Permissions are created after a migration, so the groups
+are filled then; calling it again only adds what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Q
+
+VIEWER, OPERATOR, EDITOR, ADMIN = "viewer", "operator", "editor", "admin"
+#: Apps whose rows every role may see.
+APPS = ("incidents", "monitoring", "operations", "gateway", "dashboard")
+#: Rows that hold credentials or access itself: only ``admin``.
+GUARDED = frozenset({"feedkey", "user", "group"})
+_SECTIONS = (
+    *("report", "statusrow", "problemdetail", "accessrow", "causerow", "codeproblem", "emergencycommand"),
+    *("fixrow", "proxychange", "longtermitem", "reportfile", "extrasection"),
+)
+OPERATOR_CODES = frozenset({"change_incident", "change_checklistitem"})
+EDITOR_CODES = OPERATOR_CODES | {
+    f"{verb}_{model}" for verb in ("add", "change", "delete") for model in (*_SECTIONS, "checklistitem")
+}
+
+
+def sync_roles(**_signal: Any) -> None:
+    """Create the groups and give them the permissions that exist now. Use it as a ``post_migrate`` handler."""
+    ours = Permission.objects.filter(content_type__app_label__in=APPS)
+    views = ours.filter(codename__startswith="view_").exclude(content_type__model__in=GUARDED)
+    beat = Permission.objects.filter(content_type__app_label="django_celery_beat")
+    people = Permission.objects.filter(Q(content_type__app_label="auth", content_type__model__in=GUARDED))
+    incidents = ours.filter(content_type__app_label="incidents")
+    _grant(VIEWER, views)
+    _grant(OPERATOR, views, incidents.filter(codename__in=OPERATOR_CODES))
+    _grant(EDITOR, views, incidents.filter(codename__in=EDITOR_CODES))
+    _grant(ADMIN, ours, beat, people)
+
+
+def _grant(name: str, *permissions: Iterable[Permission]) -> None:
+    group, _created = Group.objects.get_or_create(name=name)
+    group.permissions.add(*(one for some in permissions for one in some))

@@ -1,0 +1,96 @@
+"""Celery tasks of the ``ops`` queue. Each takes a Redis lock, so that overlapping beats do not pile up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import redis
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+from redis.exceptions import LockNotOwnedError
+
+from incidents import checklist, evidence, notifications, outbox, queue, services
+from incidents.models import OPEN_STATES, Incident
+from incidents.reports.drafting import draft_report, findings
+
+logger = logging.getLogger(__name__)
+
+#: A freeze that nobody began this long after the opening is asked for again.
+FREEZE_LATE = timedelta(seconds=30)
+#: Incidents whose freeze is asked for in one sweep.
+FREEZE_BATCH = 20
+
+
+@shared_task(name="incidents.deliver", ignore_result=True)
+def deliver() -> None:
+    """Send the messages that are due."""
+    with only_one("incidents.deliver", 120) as won:
+        if won:
+            notifications.deliver(now=timezone.now(), urls=settings.NOTIFY_URLS)
+
+
+@shared_task(name="incidents.resolve_green", ignore_result=True)
+def resolve_green() -> None:
+    """Resolve what has been green for its window, and ask again for a freeze that was lost."""
+    with only_one("incidents.resolve_green", 60) as won:
+        if not won:
+            return
+        now = timezone.now()
+        services.resolve_green(now=now)
+        waiting = Incident.objects.filter(state__in=OPEN_STATES, frozen_at=None)
+        for incident in waiting[:FREEZE_BATCH]:
+            if now - incident.burning_since >= FREEZE_LATE:
+                queue.enqueue_freeze(incident.pk)
+
+
+@shared_task(name="incidents.verify_checklist", ignore_result=True)
+def verify_checklist() -> None:
+    """Run every verifier of the checklists."""
+    with only_one("incidents.verify_checklist", 600) as won:
+        if won:
+            checklist.verify_all(now=timezone.now())
+
+
+@shared_task(name=queue.FREEZE, ignore_result=True)
+def freeze(incident_id: int) -> None:
+    """Freeze the evidence of an incident, draft its report, and let the opening message go."""
+    now = timezone.now()
+    if not Incident.objects.filter(pk=incident_id, frozen_at=None).update(frozen_at=now):
+        return
+    incident = Incident.objects.get(pk=incident_id)
+    found: list[str] = []
+    try:
+        evidence.capture(incident=incident, now=now)
+        draft_report(incident=incident, now=timezone.now())
+        found = findings(incident, now)
+    finally:
+        # The message matters more than the report: it goes out whatever happened above.
+        outbox.release(incident=incident, at=timezone.now(), findings=found)
+
+
+@contextmanager
+def only_one(name: str, timeout_s: float) -> Iterator[bool]:
+    """Hold the Redis lock of a task; False when another worker has it. Without Redis the task runs.
+
+    The rows themselves are claimed by conditional UPDATEs, so two runs at once are wasteful, not wrong.
+    """
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+    lock = client.lock(f"lock:{name}", timeout=timeout_s, blocking=False)
+    try:
+        won = lock.acquire()
+    except redis.RedisError as error:
+        logger.warning("Redis does not answer (%s); %s runs without its lock", type(error).__name__, name)
+        won = True
+    try:
+        yield won
+    finally:
+        try:
+            if won and lock.local.token is not None:
+                lock.release()
+        except (LockNotOwnedError, redis.RedisError) as error:
+            logger.warning("The lock of %s was not released: %s", name, type(error).__name__)
+        client.close()
