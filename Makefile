@@ -60,7 +60,7 @@ check: $(DEV_STAMP)
 
 .PHONY: test-parts
 test-parts: $(DEV_STAMP)
-	$(BIN)/python -m pytest tests/test_servers.py tests/test_races.py tests/portal tests/incidents/test_transitions.py \
+	$(BIN)/python -m pytest tests/incidents/test_transitions.py \
 		tests/gateway/test_hub.py tests/gateway/test_feed_frames.py tests/gateway/test_feed_queue.py
 
 .PHONY: test-fast
