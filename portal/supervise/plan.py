@@ -102,11 +102,15 @@ def _valkey(binary: str, port: int, data: Path) -> tuple[str, ...]:
 
 
 def _worker(setup: Setup, queue: str) -> Program:
-    """One prefork child each: a time limit can kill a hung task, which threads and solo cannot."""
+    """Prefork children: a time limit can kill a hung task, which threads and solo cannot.
+
+    Sweeps get a second child, so that a probe that waits for its timeout does not hold them up.
+    """
     name = f"{queue}@{setup.host}"
+    children = "2" if queue == "collect" else "1"
     command = (
         *(setup.python, "-m", "celery", "-q", "-A", "portal", "worker", "-Q", queue, "-n", name),
-        *("--pool", "prefork", "--concurrency", "1", "--max-memory-per-child", "250000"),
+        *("--pool", "prefork", "--concurrency", children, "--max-memory-per-child", "250000"),
         *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
     )
     return Program(
@@ -168,7 +172,8 @@ def _program(program: Program, setup: Setup) -> str:
         stopasgroup="true",
         killasgroup="true",
         redirect_stderr="true",
-        stdout_logfile=setup.data / "logs" / f"{program.name}.log",
+        # supervisord expands this option twice.
+        stdout_logfile=str(setup.data / "logs" / f"{program.name}.log").replace("%", "%%"),
         stdout_logfile_maxbytes=LOG_BYTES,
         stdout_logfile_backups=LOG_BACKUPS,
     )
