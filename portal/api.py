@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
+from ninja.openapi.views import openapi_view
 from ninja.security import SessionAuth
 
 from gateway.api import router as feed_router
-from portal.dashboard.access import VIEW
+from portal.dashboard.access import VIEW, viewer_required
 from portal.overview import checklist_json, gateway_json, incidents_json, services_json
 from portal.schemas import GatewayOut, IncidentOut, ItemOut, ServiceOut
 
@@ -23,7 +24,7 @@ class ViewerAuth(SessionAuth):
         return user if user.is_authenticated and user.has_perm(VIEW) else None
 
 
-api = NinjaAPI(title="Bonghwa", version="1", docs_url=None, openapi_url="/openapi.json", auth=ViewerAuth())
+api = NinjaAPI(title="Bonghwa", version="1", docs_url=None, auth=ViewerAuth(), docs_decorator=viewer_required)
 api.add_router("", feed_router)
 
 
@@ -49,3 +50,9 @@ def incidents(request: HttpRequest) -> list[dict[str, Any]]:
 def checklist(request: HttpRequest) -> list[dict[str, Any]]:
     """Preventive measures of every incident."""
     return checklist_json()
+
+
+@viewer_required
+def documentation(request: HttpRequest) -> HttpResponse:
+    """The API's pages, with their scripts from this server."""
+    return openapi_view(request, api)

@@ -221,7 +221,7 @@ def publish(client: redis.Redis, feed: FeedState = FeedState.LIVE, **fields: Any
     """Write the gateway's status as its process does."""
     now = time.time()
     slot = settings.GATEWAY_UPSTREAM.keys[0].slot
-    values = {"session": feed.name, "since": now - 90, "rows_in": 1200, "topics": 12} | fields
+    values: dict[str, Any] = {"session": feed.name, "since": now - 90, "rows_in": 1200, "topics": 12} | fields
     status = GatewayStatus(slot=slot, at=now, feed=feed, **values)
     client.set(keys.STATUS.format(slot=slot), status.encode(), ex=60)
 

@@ -7,6 +7,7 @@ from io import StringIO
 
 import pytest
 import redis
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
@@ -76,7 +77,7 @@ def test_the_api_tells_a_viewer_the_same(client: Client) -> None:
 def test_the_api_refuses_strangers_and_people_without_a_role(client: Client, path: str) -> None:
     assert client.get(f"/api/v1/{path}").status_code == 401
 
-    client.force_login(world.User.objects.create_user("bob"))
+    client.force_login(User.objects.create_user("bob"))
     assert client.get(f"/api/v1/{path}").status_code == 401
 
 

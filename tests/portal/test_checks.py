@@ -8,6 +8,9 @@ import pytest
 from django.core.checks import run_checks
 from pytest_django.fixtures import Settings
 
+# Apprise imports it while it looks for a URL's kind.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
 
 def ids() -> list[str]:
     return [str(message.id) for message in run_checks(tags=["portal"])]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
+from typing import Any
 
 import pytest
 import redis
-from django.test import AsyncClient, Client
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from gateway import keys
@@ -33,9 +35,8 @@ def test_health_answers_before_host_checks_and_redirects(client: Client, setting
     assert answer.json() == {"status": "ok"}
 
 
-async def test_the_asgi_application_answers_health_itself(async_client: AsyncClient) -> None:
-    from portal.asgi import application
-
+async def test_the_asgi_application_answers_health_itself() -> None:
+    application: Any = import_module("portal.asgi").application
     sent = []
 
     async def receive() -> dict[str, str]:

@@ -32,7 +32,7 @@ def test_a_heartbeat_expires(redis_client: redis.Redis) -> None:
 
 
 def test_the_task_names_the_queue_and_the_host(redis_client: redis.Redis) -> None:
-    task.apply(args=["ops"])
+    task.apply(args=("ops",))
 
     assert [name.partition("@")[0] for name in heartbeat.ages(redis_client)] == ["worker:ops"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from supervisor.options import ServerOptions
@@ -12,7 +13,7 @@ from portal.supervise.plan import Setup, configuration, descriptor, programs
 
 
 def setup_of(data: Path, **changes: object) -> Setup:
-    values = {
+    values: dict[str, Any] = {
         "base": data,
         "data": data,
         "python": "/opt/a venv/bin/python",
@@ -78,10 +79,10 @@ def test_valkey_is_bound_to_loopback_and_to_a_bound_of_memory(tmp_path: Path) ->
 
 
 def test_descriptors_say_how_each_process_proves_that_it_lives(tmp_path: Path) -> None:
-    setup = setup_of(tmp_path, bind="0.0.0.0")
+    setup = setup_of(tmp_path, bind="::")
     found = {program.name: descriptor(program, setup) for program in programs(setup)}
 
-    assert found["web"]["health"] == {"kind": "http", "url": "http://127.0.0.1:5111/health"}
+    assert found["web"]["health"] == {"kind": "http", "url": "http://[::1]:5111/health"}
     assert found["worker-ops"]["health"]["key"] == "heartbeat:worker:ops@box"
     assert found["beat"]["health"]["key"] == "heartbeat:beat"
     assert found["gateway"]["log"] == str(tmp_path / "logs" / "gateway.log")

@@ -51,7 +51,9 @@ def test_a_process_of_a_killed_run_gets_time_to_end(tmp_path: Path, said: list[s
         f"s.bind(('127.0.0.1',{port}));s.listen();sys.stdin.readline()"
     )
     environment = os.environ | {"BONGHWA_RUN": str(tmp_path)}
-    orphan = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment)
+    orphan = subprocess.Popen(  # noqa: S603 - this interpreter with our own text
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment
+    )
     try:
         wait_until(lambda: preflight.listener(port), what="the orphan listens")
 
