@@ -103,7 +103,8 @@ def link(incident: Incident) -> str:
 
 
 def _signal_line(row: IncidentSignal) -> str:
-    words = describe(row.detail)
+    # Without a unit the numbers are in the title already, in the words of whoever raised it.
+    words = describe(row.detail) if {"unit", "text"} & row.detail.keys() else ""
     return f"{row.title} ({words})" if words and words not in row.title else row.title
 
 

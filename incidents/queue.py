@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 logger = logging.getLogger(__name__)
 
 FREEZE = "incidents.freeze"
+VERIFY = "incidents.verify_items"
 QUEUE = "ops"
 
 
@@ -22,3 +23,13 @@ def enqueue_freeze(incident_id: int) -> None:
         current_app.send_task(FREEZE, args=[incident_id], queue=QUEUE, retry=False)
     except OperationalError:
         logger.warning("Broker does not answer; freeze of incident id %s waits for the sweep", incident_id)
+
+
+def enqueue_verify(item_ids: list[int]) -> bool:
+    """Ask a worker to run these items' verifiers now; False when the broker does not answer."""
+    try:
+        current_app.send_task(VERIFY, args=[item_ids], queue=QUEUE, retry=False)
+    except OperationalError:
+        logger.warning("Broker does not answer; %d checklist items were not verified", len(item_ids))
+        return False
+    return True

@@ -29,15 +29,16 @@ EDITOR_CODES = OPERATOR_CODES | {
 
 
 def sync_roles(**_signal: Any) -> None:
-    """Create the groups and give them the permissions that exist now. Use it as a ``post_migrate`` handler."""
+    """Create the groups and give them the permissions that exist now; a ``post_migrate`` handler."""
     ours = Permission.objects.filter(content_type__app_label__in=APPS)
     views = ours.filter(codename__startswith="view_").exclude(content_type__model__in=GUARDED)
     beat = Permission.objects.filter(content_type__app_label="django_celery_beat")
     people = Permission.objects.filter(Q(content_type__app_label="auth", content_type__model__in=GUARDED))
     incidents = ours.filter(content_type__app_label="incidents")
     _grant(VIEWER, views)
-    _grant(OPERATOR, views, incidents.filter(codename__in=OPERATOR_CODES))
-    _grant(EDITOR, views, incidents.filter(codename__in=EDITOR_CODES))
+    operate = ours.filter(content_type__app_label="dashboard", codename="operate")
+    _grant(OPERATOR, views, operate, incidents.filter(codename__in=OPERATOR_CODES))
+    _grant(EDITOR, views, operate, incidents.filter(codename__in=EDITOR_CODES))
     _grant(ADMIN, ours, beat, people)
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from redis.exceptions import LockNotOwnedError
 
 from incidents import checklist, evidence, notifications, outbox, queue, services
-from incidents.models import OPEN_STATES, Incident
+from incidents.models import OPEN_STATES, ChecklistItem, Incident
 from incidents.reports.drafting import draft_report, findings
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 FREEZE_LATE = timedelta(seconds=30)
 #: Incidents whose freeze is asked for in one sweep.
 FREEZE_BATCH = 20
+#: Checklist items verified by one request.
+VERIFY_BATCH = 100
 
 
 @shared_task(name="incidents.deliver", ignore_result=True)
@@ -53,6 +55,13 @@ def verify_checklist() -> None:
     with only_one("incidents.verify_checklist", 600) as won:
         if won:
             checklist.verify_all(now=timezone.now())
+
+
+@shared_task(name=queue.VERIFY, ignore_result=True)
+def verify_items(item_ids: list[int]) -> None:
+    """Run the verifiers of these items, at most :data:`VERIFY_BATCH`."""
+    items = ChecklistItem.objects.filter(pk__in=item_ids).select_related("report__incident")[:VERIFY_BATCH]
+    checklist.verify_items(items=items, now=timezone.now())
 
 
 @shared_task(name=queue.FREEZE, ignore_result=True)

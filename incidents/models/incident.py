@@ -93,6 +93,10 @@ class Incident(models.Model):
     def __str__(self) -> str:
         return f"INC-{self.number} {self.title}"
 
+    def get_absolute_url(self) -> str:
+        """Return the path of its page."""
+        return f"/incidents/{self.number}/"
+
     @property
     def is_open(self) -> bool:
         """Whether it still burns (detected, acknowledged or mitigated)."""

@@ -118,7 +118,7 @@ class Facts:
     @property
     def docker(self) -> bool:
         """Whether the service is a container."""
-        return self.metrics.get("runtime", "docker") == "docker"
+        return str(self.metrics.get("runtime", "docker")) == "docker"
 
     @property
     def cpu_high(self) -> bool:

@@ -1,0 +1,203 @@
+"""The prevention checklist in the admin: who, until when, what was seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from incidents import checklist, registry
+from incidents.admin.base import LABELS, SHORT_TEXT, GuardedAdmin, action, display
+from incidents.errors import IncidentError
+from incidents.models import ChecklistItem, ItemState, Priority, VerificationRun
+from incidents.queue import enqueue_verify
+
+#: States in which a measure still waits for somebody.
+WAITING = (ItemState.OPEN, ItemState.CLAIMED, ItemState.FAILING, ItemState.STALE)
+
+
+class DueFilter(admin.SimpleListFilter):
+    """Overdue, due soon, without a date."""
+
+    title = gettext_lazy("due")
+    parameter_name = "due"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer the three questions."""
+        return [("overdue", _("Overdue")), ("week", _("Due within 7 days")), ("none", _("Without a date"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ChecklistItem]) -> QuerySet[ChecklistItem]:
+        """Apply the answer."""
+        today = timezone.localdate()
+        match self.value():
+            case "overdue":
+                return queryset.filter(due__lt=today, state__in=WAITING)
+            case "week":
+                return queryset.filter(due__range=(today, today + timedelta(days=7)), state__in=WAITING)
+            case "none":
+                return queryset.filter(due=None)
+        return queryset
+
+
+class OwnerFilter(admin.SimpleListFilter):
+    """Mine, or nobody's."""
+
+    title = gettext_lazy("owner")
+    parameter_name = "whose"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer the two questions."""
+        return [("mine", _("Mine")), ("nobody", _("Nobody's"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ChecklistItem]) -> QuerySet[ChecklistItem]:
+        """Apply the answer."""
+        if self.value() == "mine":
+            return queryset.filter(owner=request.user.pk)
+        return queryset.filter(owner=None) if self.value() == "nobody" else queryset
+
+
+class ItemForm(forms.ModelForm):  # type: ignore[type-arg] # not subscriptable at run time
+    """Offers the registered verifiers by their labels."""
+
+    class Meta:
+        model = ChecklistItem
+        fields = ("text", "priority", "owner", "due", "verifier", "target", "parameters")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "verifier" not in self.fields:
+            return
+        known = [(name, f"{verifier.label} ({name})") for name, verifier in registry.verifiers().items()]
+        current = self.instance.verifier
+        if current and current not in registry.verifiers():
+            known.append((current, _("%(name)s (not available)") % {"name": current}))
+        self.fields["verifier"].widget = UnfoldAdminSelectWidget(
+            choices=[("", _("None: a person's claim")), *known]
+        )
+
+
+class RunInline(TabularInline):  # type: ignore[misc] # unfold carries no types
+    """What each run saw; bounded by what the checklist keeps."""
+
+    model = VerificationRun
+    fields = readonly_fields = ("at", "outcome", "observed", "method")
+    extra = 0
+    can_delete = False
+    tab = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody; verifiers do."""
+        return False
+
+
+@admin.register(ChecklistItem)
+class ChecklistItemAdmin(SimpleHistoryAdmin, GuardedAdmin):  # type: ignore[misc] # simple_history carries no types
+    """State and what was observed are read-only; buttons claim, verify, waive or take back."""
+
+    form = ItemForm
+    list_display = (
+        *("text", "incident", "shown_priority", "shown_state", "owner", "due", "observed", "checked_at"),
+        "verifier",
+    )
+    list_filter = ("state", "priority", DueFilter, OwnerFilter, "verifier", "target")
+    list_select_related = ("report__incident", "owner")
+    search_fields = ("text", "observed", "target", "=report__incident__number")
+    autocomplete_fields = ("owner",)
+    list_editable = ("owner", "due")
+    actions = ("claim_selected", "verify_selected")
+    actions_submit_line = ("claim", "verify", "waive", "take_back")
+    inlines = (RunInline,)
+    readonly_fields = ("report", "state", "observed", "checked_at", "failures", "waived_by")
+    formfield_overrides = {**GuardedAdmin.formfield_overrides, **SHORT_TEXT}
+    fieldsets = (
+        (None, {"fields": ("report", "text", ("priority", "owner", "due"), ("state", "failures"))}),
+        (
+            gettext_lazy("Verification"),
+            {"fields": (("verifier", "target"), "parameters", ("observed", "checked_at"))},
+        ),
+        (gettext_lazy("Waiver"), {"fields": ("waiver_reason", ("waived_until", "waived_by"))}),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Measures are added in their report."""
+        return False
+
+    @display(description=gettext_lazy("incident"), ordering="report__incident__number")
+    def incident(self, obj: ChecklistItem) -> str:
+        """Number of the incident."""
+        return f"INC-{obj.report.incident.number}"
+
+    @display(description=gettext_lazy("priority"), ordering="priority", label=LABELS)
+    def shown_priority(self, obj: ChecklistItem) -> tuple[str, str]:
+        """Priority with a colour."""
+        return obj.priority, str(Priority(obj.priority).label)
+
+    @display(description=gettext_lazy("state"), ordering="state", label=LABELS)
+    def shown_state(self, obj: ChecklistItem) -> tuple[str, str]:
+        """State as a word with a colour."""
+        return obj.state, str(ItemState(obj.state).label)
+
+    @admin.action(description=gettext_lazy("Claim the selected measures"), permissions=["change"])
+    def claim_selected(self, request: HttpRequest, queryset: QuerySet[ChecklistItem]) -> None:
+        """Record ticks; refusals are listed."""
+        done = 0
+        for item in queryset.select_related("report__incident"):
+            try:
+                checklist.claim(item=item, at=timezone.now(), actor=_person(request))
+                done += 1
+            except IncidentError as error:
+                messages.warning(request, f"{item}: {error}")
+        text = ngettext("%(n)d measure was claimed.", "%(n)d measures were claimed.", done)
+        messages.success(request, text % {"n": done})
+
+    @admin.action(description=gettext_lazy("Verify the selected measures now"), permissions=["change"])
+    def verify_selected(self, request: HttpRequest, queryset: QuerySet[ChecklistItem]) -> None:
+        """Ask a worker; this process never reaches what runs."""
+        self._ask(request, list(queryset.exclude(verifier="").values_list("pk", flat=True)))
+
+    @action(description=gettext_lazy("Claim"), permissions=["change"])
+    def claim(self, request: HttpRequest, obj: ChecklistItem) -> None:
+        """Record a tick."""
+        call = partial(checklist.claim, item=obj, at=timezone.now(), actor=_person(request))
+        self.act(request, _("Claimed."), call)
+
+    @action(description=gettext_lazy("Verify now"), permissions=["change"])
+    def verify(self, request: HttpRequest, obj: ChecklistItem) -> None:
+        """Ask a worker."""
+        self._ask(request, [obj.pk] if obj.verifier else [])
+
+    @action(description=gettext_lazy("Waive"), permissions=["change"])
+    def waive(self, request: HttpRequest, obj: ChecklistItem) -> None:
+        """Accept the risk with the reason and the day of the form."""
+        until = obj.waived_until or timezone.localdate()
+        given = {"reason": obj.waiver_reason, "until": until, "actor": _person(request)}
+        self.act(request, _("Waived."), partial(checklist.waive, item=obj, at=timezone.now(), **given))
+
+    @action(description=gettext_lazy("Take back"), permissions=["change"])
+    def take_back(self, request: HttpRequest, obj: ChecklistItem) -> None:
+        """Withdraw a claim or a waiver."""
+        call = partial(checklist.reopen, item=obj, at=timezone.now(), actor=_person(request))
+        self.act(request, _("Open again."), call)
+
+    def _ask(self, request: HttpRequest, pks: list[int]) -> None:
+        if not pks:
+            messages.warning(request, _("None of them has a verifier."))
+        elif enqueue_verify(pks):
+            messages.success(request, _("A worker verifies now; reload in a few seconds."))
+        else:
+            messages.error(request, _("The broker does not answer; nothing was verified."))
+
+
+def _person(request: HttpRequest) -> Any:
+    return request.user
