@@ -267,11 +267,8 @@ def gateway(_names: list[str], _now: datetime) -> Iterable[Captured]:
             asdict(status)
             | {
                 "last_error": safe_line(status.last_error),
-                "attempts_log": (
-                    tries := [asdict(one) for one in read_attempts(store.client(), status.slot)]
-                ),
-                "attempts": tries,
                 "attempts_count": status.attempts,
+                "attempts": [asdict(one) for one in read_attempts(store.client(), status.slot)],
             }
             for status in read_statuses(store.client(), slots)
         ]

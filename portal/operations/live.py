@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from portal.monitoring.access import opened
 from portal.monitoring.models import RuntimeKind, Service
-from portal.monitoring.runtimes.base import Runtime, RuntimeProblem, RuntimeUnavailable
+from portal.monitoring.runtimes.base import Runtime, RuntimeUnavailable
 
 T = TypeVar("T")
 
@@ -34,6 +34,3 @@ def ask(service: Service, question: Callable[[Runtime, str], T], limit_s: float)
         raise RuntimeUnavailable(f"no answer within {limit_s:g} s") from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-__all__ = ["RuntimeProblem", "ask"]

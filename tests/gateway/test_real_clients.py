@@ -6,6 +6,7 @@ Simulator, gateway and web server are real processes; rows come from the simulat
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -28,13 +29,18 @@ pytestmark = pytest.mark.slow
 def running(web, *words):
     """Run a management command in its own process, with the web server's environment."""
     with (web.folder / f"{words[0]}.log").open("ab") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "manage.py", *words], cwd=ROOT, env=web.environment(), stdout=log, stderr=log
         )
     try:
         yield process
     finally:
         stop(process)
+
+
+def echoes(caplog):
+    """Return the PINGs that the websockets library says it sent."""
+    return [text for text in caplog.messages if text.startswith("> TEXT") and "PING" in text]
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +66,12 @@ def pair(web):
     return web.feed_key("a client from PyPI")
 
 
-async def test_kiwoom_client_logs_in_registers_gets_rows_and_answers_ping(web, pair):
+async def test_kiwoom_client_logs_in_registers_gets_rows_and_answers_ping(web, pair, caplog):
+    caplog.set_level(logging.DEBUG, "websockets.client")
     with KiwoomAuth(pair["app_key"], pair["secret_key"], web.url) as auth:
         token = await asyncio.to_thread(auth.get_valid_token)
         assert auth.expires_at
-        rows, pings, enough = [], [], asyncio.Event()
+        rows, enough = [], asyncio.Event()
 
         def on_row(row):
             rows.append(row)
@@ -74,20 +81,11 @@ async def test_kiwoom_client_logs_in_registers_gets_rows_and_answers_ping(web, p
         client = KiwoomWebSocket(token, ws_url=f"ws://127.0.0.1:{web.port}/api/dostk/websocket")
         client.on("0B", on_row)
         await client.connect()
-        send = client.send
-
-        async def note_pings(payload):
-            if payload.get("trnm") == "PING":
-                pings.append(payload)
-            await send(payload)
-
-        client.send = note_pings
         await client.subscribe("0B", "005930")
         listening = asyncio.create_task(client.listen())
         async with asyncio.timeout(30):
             await enough.wait()
-            while len(pings) < 3:
-                await asyncio.sleep(0.1)
+        await asyncio.to_thread(wait_until, lambda: len(echoes(caplog)) >= 3, 10)
         assert not listening.done()
         assert {row["item"] for row in rows} == {"005930"}
         assert all(set(row) == {"values", "type", "name", "item"} for row in rows)

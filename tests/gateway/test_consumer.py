@@ -1,0 +1,217 @@
+"""The consumer by itself, without a server: limits, time limits, and that everything is given back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from asgiref.typing import WebSocketScope
+from channels.testing import WebsocketCommunicator
+
+from gateway import tickets
+from gateway.consumer import FeedConsumer
+from gateway.feed_service import existing_service, feed_service
+from tests.conditions import wait_until
+from tests.gateway.feed_world import Upstream, reg
+
+APP = FeedConsumer.as_asgi()
+
+
+@pytest.fixture
+async def service(redis_client, settings):
+    """Stop the loop's service after the test; settings may be changed before the first connection."""
+    yield feed_service
+    if (running := existing_service()) is not None:
+        await running.stop()
+
+
+@pytest.fixture
+def limits(settings):
+    """Change limits of the feed before it starts."""
+
+    def change(**values):
+        settings.GATEWAY_FEED = replace(settings.GATEWAY_FEED, **values)
+
+    return change
+
+
+class Client:
+    """A connection to the bare consumer."""
+
+    def __init__(self, address="203.0.113.9", **headers):
+        self.socket = WebsocketCommunicator(APP, "/ws")
+        scope: WebSocketScope = self.socket.scope
+        scope["client"] = (address, 1234)
+        scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def open(self):
+        assert (await self.socket.connect())[0]
+        return self
+
+    async def send(self, frame):
+        await self.socket.send_to(text_data=frame if isinstance(frame, str) else json.dumps(frame))
+
+    async def receive(self):
+        return json.loads(await self.socket.receive_from(timeout=3))
+
+    async def login(self, subject="user:1", **fields):
+        ticket = await asyncio.to_thread(tickets.issue, subject=subject)
+        await self.send({"trnm": "LOGIN", "token": ticket, **fields})
+        return await self.receive()
+
+    async def closed(self):
+        """Return the close code and reason."""
+        while (event := await self.socket.receive_output(timeout=3))["type"] != "websocket.close":
+            pass
+        await self.socket.disconnect()
+        return event["code"], json.loads(event["reason"])
+
+
+async def test_a_ticket_logs_in_once(service):
+    ticket = await asyncio.to_thread(tickets.issue, subject="user:1")
+    first, second = await Client().open(), await Client().open()
+    for client, code in ((first, 0), (second, 805004)):
+        await client.send({"trnm": "LOGIN", "token": ticket})
+        assert (await client.receive())["return_code"] == code
+    assert (await second.closed())[0] == 4401
+    await first.socket.disconnect()
+
+
+async def test_without_login_the_connection_ends(service, limits):
+    limits(login_timeout=0.1)
+    client = await Client().open()
+    code, reason = await client.closed()
+    assert code == 4401
+    assert "LOGIN" in reason["reason"]
+
+
+async def test_ping_comes_only_after_login(service, limits):
+    limits(ping_interval=0.2)
+    waiting, member = await Client().open(), await Client().open()
+    await member.login()
+    assert await member.receive() == {"trnm": "PING"}
+    assert await waiting.socket.receive_nothing(0.6)
+    for client in (waiting, member):
+        await client.socket.disconnect()
+
+
+async def test_the_limit_of_an_address_sees_through_a_trusted_proxy_only(service, limits, settings):
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    limits(max_connections_per_address=1)
+    first = await Client("10.0.0.1", **{"x-forwarded-for": "198.51.100.1"}).open()
+    other = await Client("10.0.0.1", **{"x-forwarded-for": "198.51.100.2"}).open()
+    again = await Client("10.0.0.1", **{"x-forwarded-for": "198.51.100.1"}).open()
+    code, reason = await again.closed()
+    assert code == 4429
+    assert reason["retry_after"] > 0
+    direct = await Client("203.0.113.9", **{"x-forwarded-for": "198.51.100.3"}).open()
+    liar = await Client("203.0.113.9", **{"x-forwarded-for": "198.51.100.4"}).open()
+    assert (await liar.closed())[0] == 4429
+    for client in (first, other, direct):
+        await client.socket.disconnect()
+
+
+async def test_a_full_process_says_try_later(service, limits):
+    limits(max_connections=1)
+    first, second = await Client().open(), await Client("198.51.100.7").open()
+    assert (await second.closed())[0] == 1013
+    await first.socket.disconnect()
+    third = await Client().open()
+    assert (await third.login())["return_code"] == 0
+    await third.socket.disconnect()
+
+
+async def test_a_person_has_the_same_limit_as_a_key(service, limits):
+    limits(max_connections_per_key=1)
+    first, second = await Client().open(), await Client().open()
+    await first.login()
+    ticket = await asyncio.to_thread(tickets.issue, subject="user:1")
+    await second.send({"trnm": "LOGIN", "token": ticket})
+    assert (await second.closed())[0] == 4429
+    await first.socket.disconnect()
+
+
+async def test_frames_before_the_login_are_held_and_too_many_are_refused(service):
+    client = await Client().open()
+    for _ in range(65):
+        await client.send(reg("005930"))
+    assert (await client.receive())["return_code"] == 100013
+    assert (await client.login())["trnm"] == "LOGIN"
+    answers = [await client.receive() for _ in range(64)]
+    assert sum(answer["trnm"] == "REG" for answer in answers) >= 63
+    await client.socket.disconnect()
+
+
+async def test_a_second_login_is_answered_and_changes_nothing(service):
+    client = await Client().open()
+    await client.login()
+    assert (await client.login())["return_code"] == 0
+    assert len(service().hub.clients) == 1
+    await client.socket.disconnect()
+
+
+@pytest.mark.parametrize("how", ["disconnect", "cancel"])
+async def test_everything_is_given_back_however_the_connection_ends(service, how):
+    client = await Client().open()
+    await client.login()
+    await client.send(reg("005930"))
+    await client.receive()
+    hub = service().hub
+    assert hub.topics == {"0B:005930"}
+    if how == "disconnect":
+        await client.socket.disconnect()
+    else:
+        client.socket.future.cancel()
+        await asyncio.wait([client.socket.future])
+    assert hub.clients == set()
+    assert hub.topics == frozenset()
+    again = [await Client().open() for _ in range(5)]
+    for one in again:
+        assert (await one.login())["return_code"] == 0
+        await one.socket.disconnect()
+
+
+async def test_a_draining_process_takes_nobody_in(service):
+    member = await Client().open()
+    await member.login()
+    assert await service().drain() == 1
+    code, reason = await member.closed()
+    assert code == 1012
+    assert reason["retry_after"] >= 1
+    late = await Client().open()
+    assert (await late.closed())[0] == 1012
+
+
+async def test_the_last_value_comes_after_the_reply_and_before_new_rows(service, redis_client):
+    upstream = Upstream(redis_client)
+    upstream.last(61100)
+    upstream.status()
+    client = await Client().open()
+    await client.login()
+    await client.send(reg("005930"))
+    assert (await client.receive())["trnm"] == "REG"
+    frame = await client.receive()
+    if frame["trnm"] == "SYSTEM":
+        frame = await client.receive()
+    assert frame["data"][0]["values"]["10"] == "-61100"
+    await client.socket.disconnect()
+
+
+async def test_unreadable_words_on_the_bus_hurt_nobody(service, redis_client):
+    client = await Client().open()
+    await client.login()
+    await client.send(reg("005930"))
+    await client.receive()
+    upstream = Upstream(redis_client)
+    await asyncio.to_thread(wait_until, lambda: upstream.publish(1) > 0)
+    redis_client.publish("gateway:rows:0B:005930", b"nonsense")
+    redis_client.publish("gateway:status", b"nonsense")
+    redis_client.publish("gateway:keys", b"nonsense")
+    upstream.publish(2)
+    seen = []
+    while "-2" not in seen:
+        frame = await client.receive()
+        seen += [row["values"]["10"] for row in frame.get("data", [])]
+    await client.socket.disconnect()

@@ -1,0 +1,118 @@
+"""Log lines are made safe before anything is stored, and counted by template."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal.monitoring.logs import (
+    MAX_LINE,
+    MAX_TEMPLATE,
+    clean,
+    mask_secrets,
+    safe_line,
+    summarise,
+    template_of,
+)
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ("Authorization: Bearer abcDEF123456", "abcDEF123456"),
+        ("authorization=abcDEF123456", "abcDEF123456"),
+        ('{"authorization": "Bearer abcDEF123456"}', "abcDEF123456"),
+        ("appkey=PSxyz987654321 secretkey=qwErTy555", "PSxyz987654321"),
+        ("appkey=PSxyz987654321 secretkey=qwErTy555", "qwErTy555"),
+        ('{"app_key":"K1K2K3K4","secret_key":"S9S8S7S6"}', "S9S8S7S6"),
+        ("GET /ws?token=tok_12345&x=1", "tok_12345"),
+        ('"access_token": "abc.def"', "abc.def"),
+        (f"login with {JWT} failed", "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"),
+        ("postgres://bob:hunter2@db:5432/app", "hunter2"),
+        ("DB_PASSWORD=hunter2", "hunter2"),
+        ("계좌번호: 1234567890", "1234567890"),
+        ("account 12345678-01 rejected", "12345678-01"),
+        ("acnt_no=5123456789", "5123456789"),
+        ("order for 5123456789 failed", "5123456789"),
+    ],
+)
+def test_secrets_never_survive(line: str, secret: str) -> None:
+    assert secret in line
+    assert secret not in safe_line(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["tokens used: many", "started at 1790000000", "item 005930 price 71200", "GET /api/v1/feed 200 12ms"],
+)
+def test_what_is_no_secret_stays(line: str) -> None:
+    assert mask_secrets(line) == line
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m text", "red text"),
+        ("\x1b]0;title\x07after", "after"),
+        ("a\x00b\x08c\rd", "abcd"),
+        ("\u202eabc\u200b", "abc"),
+        ("한글 로그", "한글 로그"),
+        ("\ud800x", "\ufffdx"),
+    ],
+)
+def test_control_characters_are_stripped(line: str, shown: str) -> None:
+    assert clean(line) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "template"),
+    [
+        ("2026-02-06T09:15:01.123Z ERROR attempt 17", "<time> ERROR attempt <n>"),
+        ("[09:15:01,123] retry in 0.5 s", "[<time>] retry in <n> s"),
+        ("job 550e8400-e29b-41d4-a716-446655440000 done", "job <id> done"),
+        ("ptr 0xDEADBEEF hash 9f86d081884c7d65", "ptr <hex> hash <hex>"),
+        ("connect 10.0.0.7:8080 refused", "connect <addr> refused"),
+        ("Reconnection failed after 5 attempts", "Reconnection failed after <n> attempts"),
+    ],
+)
+def test_what_varies_is_masked(line: str, template: str) -> None:
+    assert template_of(line) == template
+
+
+def test_lines_are_counted_by_template() -> None:
+    lines = [f"WebSocket connection timeout #{n}" for n in range(900)] + ["up"] * 100 + ["", "  "]
+    found = summarise(lines, top=5)
+    assert found.lines == 1000
+    assert [(one.template, one.count) for one in found.templates] == [
+        ("WebSocket connection timeout #<n>", 900),
+        ("up", 100),
+    ]
+
+
+def test_a_flood_of_different_shapes_is_bounded() -> None:
+    words = [f"{'abcdefgh'[n % 8]}{'x' * (n % 400)} {'y' * (n // 400)}" for n in range(5000)]
+    found = summarise(words, top=20)
+    assert found.lines == 5000
+    assert len(found.templates) == 20
+
+
+def test_hostile_lines_cost_little() -> None:
+    lines = ["Authorization:" + " " * 1990, "1" * 100_000, "a1" * 5000, "token=" + '"' * 1990, "\x1b[" * 1000]
+    started = time.process_time()
+    found = summarise(lines)
+    assert time.process_time() - started < 1
+    assert all(len(one.template) <= MAX_TEMPLATE for one in found.templates)
+
+
+@given(st.text(max_size=300))
+def test_a_safe_line_is_printable_and_storable(text: str) -> None:
+    safe = safe_line(text)
+    assert len(safe) <= MAX_LINE + 200
+    assert "\x1b" not in safe
+    assert "\x00" not in safe
+    safe.encode()
