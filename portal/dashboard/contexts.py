@@ -70,7 +70,13 @@ def render_panels(key: str, language: str) -> dict[str, str] | None:
 
 def _dashboard() -> Context:
     view = queries.dashboard()
-    return {"title": _("Dashboard"), "view": view, **_hero(view), **_gateway(view.gateway), "events": detail.latest_events()}
+    return {
+        "title": _("Dashboard"),
+        "view": view,
+        **_hero(view),
+        **_gateway(view.gateway),
+        "events": detail.latest_events(),
+    }
 
 
 def _services() -> Context:

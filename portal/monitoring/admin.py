@@ -74,7 +74,16 @@ class ServiceAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
     list_editable = ["enabled"]
     search_fields = ["name", "image"]
     readonly_fields = ["runtime", "name", "runtime_id", "image", "labels", "discovered_at"]
-    fields = ["name", "runtime", "enabled", "resolve_after_s", "image", "runtime_id", "labels", "discovered_at"]
+    fields = [
+        "name",
+        "runtime",
+        "enabled",
+        "resolve_after_s",
+        "image",
+        "runtime_id",
+        "labels",
+        "discovered_at",
+    ]
     inlines = [EndpointInline]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

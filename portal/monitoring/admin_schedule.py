@@ -54,5 +54,3 @@ class IntervalScheduleAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(beat.CrontabScheduleAdmin, ModelAdmin):  # type: ignore[misc] # untyped libraries
     """Times of day that tasks may have."""
-
-

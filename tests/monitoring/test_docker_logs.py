@@ -42,7 +42,11 @@ def test_reading_stops_at_the_limit_and_takes_no_further_piece() -> None:
 
 def test_a_window_ends_where_the_next_begins() -> None:
     first = window(
-        "\n".join(stamped(n, f"line {n}") for n in range(3)).encode(), False, cursor=Cursor(), limit=100, now=10.0
+        "\n".join(stamped(n, f"line {n}") for n in range(3)).encode(),
+        False,
+        cursor=Cursor(),
+        limit=100,
+        now=10.0,
     )
     assert list(first.lines) == ["line 0", "line 1", "line 2"]
     again = "\n".join(stamped(n, f"line {n}") for n in range(2, 5)).encode()
@@ -60,5 +64,7 @@ def test_a_full_window_is_capped_and_its_span_is_what_its_lines_cover() -> None:
 
 
 def test_broken_bytes_and_cursors_do_no_harm() -> None:
-    found = window(b"2026-02-06T00:00:00.000000001Z \xff\xfe\nnonsense", False, cursor=Cursor.decode("x"), limit=9, now=1)
+    found = window(
+        b"2026-02-06T00:00:00.000000001Z \xff\xfe\nnonsense", False, cursor=Cursor.decode("x"), limit=9, now=1
+    )
     assert found.lines[0] == "\ufffd\ufffd"

@@ -8,7 +8,9 @@ from portal.monitoring.runtimes.base import LogWindow
 from portal.monitoring.runtimes.logfile import read_log
 
 
-def read(path: Path, cursor: str = "", now: float = 100.0, limit: int = 1000, size: int = 10_000) -> LogWindow:
+def read(
+    path: Path, cursor: str = "", now: float = 100.0, limit: int = 1000, size: int = 10_000
+) -> LogWindow:
     return read_log(path, cursor, limit=limit, max_bytes=size, now=now)
 
 
