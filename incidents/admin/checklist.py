@@ -47,7 +47,8 @@ class DueFilter(admin.SimpleListFilter):
                 return queryset.filter(due__range=(today, today + timedelta(days=7)), state__in=WAITING)
             case "none":
                 return queryset.filter(due=None)
-        return queryset
+            case _:
+                return queryset
 
 
 class OwnerFilter(admin.SimpleListFilter):

@@ -86,10 +86,12 @@ def test_it_turns_green_only_when_the_last_signal_clears():
     fire()
     fire("cpu|api-gateway")
 
-    assert services.clear(fingerprint=FINGERPRINT, key="health|api-gateway", at=after(9)).green_since is None
-    assert services.clear(fingerprint=FINGERPRINT, key="cpu|api-gateway", at=after(10)).green_since == after(
-        10
-    )
+    first = services.clear(fingerprint=FINGERPRINT, key="health|api-gateway", at=after(9))
+    assert first is not None
+    assert first.green_since is None
+    last = services.clear(fingerprint=FINGERPRINT, key="cpu|api-gateway", at=after(10))
+    assert last is not None
+    assert last.green_since == after(10)
 
 
 def test_clearing_what_is_not_open_is_nothing():
