@@ -6,6 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ import pytest
 from portal.supervise import preflight
 from tests.conditions import wait_until
 from tests.services import free_port
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -68,12 +73,35 @@ def test_a_process_of_a_killed_run_gets_time_to_end(tmp_path: Path, said: list[s
     assert said == [f"waiting for a process of the last run to end (pid {orphan.pid})"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Act as somebody who may not write everywhere; root becomes ``nobody`` meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
-    with pytest.raises(preflight.Unready, match="cannot be written"):
-        preflight.folders(tmp_path / "data")
+
+def test_an_unwritable_folder_is_told() -> None:
+    with tempfile.TemporaryDirectory(prefix="bonghwa-preflight-") as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+
+        with (
+            unprivileged(),
+            pytest.raises(
+                preflight.Unready, match=r"data cannot be written \(Permission denied\); set DATA_DIR"
+            ),
+        ):
+            preflight.folders(folder / "data")
+
+        folder.chmod(0o777)
+        with unprivileged():
+            preflight.folders(folder / "data")
 
 
 def test_a_file_in_the_folders_place_is_told(tmp_path: Path) -> None:
