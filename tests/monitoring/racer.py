@@ -1,0 +1,51 @@
+"""One of several workers that evaluate the same samples at once; its last line names the rules it opened.
+
+Run as ``python -m tests.monitoring.racer START`` with the settings of a migrated database that knows the
+service ``api-gateway``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+
+import django
+
+#: Bad samples of the CPU rule: one too few to open, if every sample counts once.
+CPU_SAMPLES = 5
+
+
+def main(start: float) -> list[str]:
+    """Wait for ``start`` (unix time), evaluate; returns the rules whose alerts this worker opened."""
+    engine = import_module("portal.monitoring.engine")
+    models = import_module("portal.monitoring.models")
+    sample = import_module("portal.monitoring.samples").Sample
+    service = models.Service.objects.get(name="api-gateway")
+    subject = f"{service.runtime}:{service.name}"
+    cpu = [("cpu", 100.0, second) for second in range(CPU_SAMPLES)]
+    others = [("failing_streak", 5.0, 0), ("restarts", 9.0, 0), ("silent", 60.0, 0)]
+    samples = [
+        sample(
+            kind=models.RuleKind(kind),
+            subject=subject,
+            name=service.name,
+            fingerprint=f"service:{subject}",
+            at=datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=second),
+            value=value,
+            service=service,
+        )
+        for kind, value, second in [*cpu, *others]
+    ]
+    time.sleep(max(0.0, start - time.time()))
+    return [alert.rule.name for alert in engine.evaluate(samples)]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    django.setup()
+    opened = main(float(sys.argv[1]))
+    sys.stdout.write(json.dumps(opened) + "\n")
