@@ -14,9 +14,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORKERS = 3
 KNOWN = """
-from django.utils import timezone
-from portal.monitoring.models import Service
-Service.objects.create(runtime="docker", name="api-gateway", discovered_at=timezone.now())
+from datetime import UTC, datetime
+from portal.monitoring.models import Rule, RuleState, Service
+at = datetime(2026, 11, 22, tzinfo=UTC)
+Service.objects.create(runtime="docker", name="api-gateway", discovered_at=at)
+cpu = Rule.objects.get(kind="cpu")
+RuleState.objects.create(rule=cpu, subject="docker:api-gateway", bad=1, since=at, sampled_at=at, version=1)
 """
 COUNT = """
 from incidents.models import Incident, IncidentSignal, Notification
