@@ -15,7 +15,7 @@ from importlib import import_module
 
 import django
 
-#: Bad samples of the CPU rule after the one that the database knows: one too few to open, if each counts once.
+#: Bad CPU samples after the one that the database knows: one too few to open, if each counts once.
 CPU_SAMPLES = 4
 
 
