@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -34,10 +34,11 @@ class ImportRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The incident of an imported report, whether it is new, and what was kept as plain text."""
+    """The incident of an imported report, whether it is new or changed, and what was kept as plain text."""
 
     incident: Incident
     created: bool
+    changed: bool
     issues: tuple[Issue, ...]
 
 
@@ -52,7 +53,8 @@ def read_file(path: Path) -> str:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ImportRefused(
-            _("%(path)s cannot be read: %(why)s.") % {"path": path, "why": error.strerror}
+            _("%(path)s cannot be read: %(why)s. Give the path of a Markdown file that you may read.")
+            % {"path": path, "why": error.strerror}
         ) from error
     return decode(raw, str(path))
 
@@ -65,41 +67,49 @@ def decode(raw: bytes, name: str) -> str:
     """
     if len(raw) > MAX_BYTES:
         raise ImportRefused(
-            _("%(path)s is larger than %(mib)d MiB; a report is not.")
+            _("%(path)s is larger than %(mib)d MiB. Give the report alone, without logs.")
             % {"path": name, "mib": MAX_BYTES >> 20}
         )
     if b"\x00" in raw:
-        raise ImportRefused(_("%(path)s is not text.") % {"path": name})
+        raise ImportRefused(_("%(path)s is not text. Give a Markdown file.") % {"path": name})
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ImportRefused(
-            _("%(path)s is not UTF-8 (line %(line)d).") % {"path": name, "line": line}
+            _("%(path)s is not UTF-8 (line %(line)d). Save it as UTF-8 and import it again.")
+            % {"path": name, "line": line}
         ) from error
     if not text.strip():
-        raise ImportRefused(_("%(path)s is empty.") % {"path": name})
+        raise ImportRefused(_("%(path)s is empty. Give a Markdown file.") % {"path": name})
     return text
 
 
 def import_text(*, text: str, name: str, now: datetime, actor: AbstractBaseUser | None = None) -> Imported:
     """Store a report; one that is known (same title and time of analysis) updates its incident.
 
+    A report that says what is stored already changes no row.
+
     Raises:
         ImportRefused: nothing of the layout was found in it.
     """
     parsed = parse(text)
     document = parsed.document
-    if document == Document(language=document.language):
-        raise ImportRefused(_("%(path)s holds no section of a report.") % {"path": name})
+    if not _is_report(document):
+        raise ImportRefused(
+            _("%(path)s holds no section of a report. See export_report for the headings it needs.")
+            % {"path": name}
+        )
     for _try in range(RACE_TRIES):
         try:
             with transaction.atomic():
-                incident, created = _store(document, Path(name).stem, now)
-                services.record(
-                    incident=incident, kind=TimelineKind.IMPORTED, at=now, actor=actor, file=Path(name).name
-                )
-                return Imported(incident, created, parsed.issues)
+                incident, created, changed = _store(document, Path(name).stem, now)
+                if changed:
+                    source = Path(name).name
+                    services.record(
+                        incident=incident, kind=TimelineKind.IMPORTED, at=now, actor=actor, file=source
+                    )
+                return Imported(incident, created, changed, parsed.issues)
         except IntegrityError:
             # Another worker took the number or imports the same report: look again.
             continue
@@ -112,16 +122,22 @@ def identity(document: Document, stem: str) -> str:
     return f"{title}@{document.analysed_at:%Y%m%d%H%M}" if document.analysed_at else f"{title}@{stem}"[:200]
 
 
-def _store(document: Document, stem: str, now: datetime) -> tuple[Incident, bool]:
+def _is_report(document: Document) -> bool:
+    """Whether it has a time of analysis or anything in a section of the layout; a title is no report."""
+    placed = tuple(extra for extra in document.extras if extra.after != "title")
+    return replace(document, title="", extras=placed) != Document(language=document.language)
+
+
+def _store(document: Document, stem: str, now: datetime) -> tuple[Incident, bool, bool]:
     key = identity(document, stem)
     report = _known(document, key)
     created = report is None
     if report is None:
         report = _create(document, key, stem, now)
-    shown = document_for(report, document.language)
+    before, shown = store.load(report), document_for(report, document.language)
     store.save_import(report, document, shown)
     checklist_rows.sync_import(report, document, shown, timezone.localdate(now))
-    return report.incident, created
+    return report.incident, created, created or store.load(report) != before
 
 
 def _known(document: Document, key: str) -> Report | None:

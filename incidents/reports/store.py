@@ -54,14 +54,18 @@ def save_import(report: Report, document: Document, shown: Document) -> None:
     A row that already says so keeps where it came from; what differs becomes a person's. The checklist
     is left to :mod:`incidents.reports.checklist_rows`.
     """
+    wanted: dict[str, Any] = {
+        "title": document.title[:200] or report.title,
+        "empty_sections": list(document.empty),
+    }
     if report.root_cause != document.root_cause and shown.root_cause != document.root_cause:
-        report.root_cause = document.root_cause
-        report.root_cause_provenance = Provenance.PERSON
-    report.title = document.title[:200] or report.title
-    report.empty_sections = list(document.empty)
+        wanted |= {"root_cause": document.root_cause, "root_cause_provenance": Provenance.PERSON}
     if report.language == document.language:
-        report.headings = dict(document.headings)
-    report.save()
+        wanted["headings"] = dict(document.headings)
+    if any(getattr(report, name) != value for name, value in wanted.items()):
+        for name, value in wanted.items():
+            setattr(report, name, value)
+        report.save()
     for section in SECTIONS:
         _sync(section, report, getattr(document, section.name), getattr(shown, section.name))
 

@@ -36,5 +36,5 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         for issue in done.issues:
             self.stderr.write(f"{path}:{issue.line}: {describe(issue)}")
-        words = _("imported as") if done.created else _("updated")
+        words = _("imported as") if done.created else _("updated") if done.changed else _("unchanged:")
         self.stdout.write(f"{path}: {words} INC-{done.incident.number} {done.incident.title}")
