@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
-from incidents.reports import draft_fixes
+from incidents.reports import draft_fixes, draft_status
 from incidents.reports.facts import MEMORY_HIGH, Facts, Kind, number
-from incidents.reports.model import INFERRED, MEASURED, Access, Cause, Document, Problem, Row, Status
-from incidents.reports.words import MIB, Words, code, cut, fenced
+from incidents.reports.model import INFERRED, MEASURED, Access, Cause, Document, Problem, Row
+from incidents.reports.words import Words, code, cut, fenced
 
-#: Other services that get a line of their own in the table of the current state.
-OTHERS_SHOWN = 5
 #: Log templates printed in the first problem.
 TEMPLATES_SHOWN = 3
 ACCESS_SHOWN = 20
+#: Evidence that shows a cause; what no other kind shows is in the metrics.
+_SHOWN_BY = {
+    Kind.RETRY: ("logs",),
+    Kind.HEALTH: ("health",),
+    Kind.PROBE: ("probes",),
+    Kind.GATEWAY: ("gateway",),
+}
 
 
 def draft(facts: Facts, language: str) -> Document:
     """Return the drafted report of ``facts`` in ``language`` (``ko`` or ``en``)."""
     words = Words(language)
     line = root_cause(facts, words)
-    status = _status(facts, words)
+    status = draft_status.rows(facts, words)
     rows = draft_fixes.rows(facts, words)
     causes = _causes(facts, words)
     filled = {
@@ -46,7 +50,7 @@ def draft(facts: Facts, language: str) -> Document:
         language=language,
         analysed_at=facts.analysed_at,
         root_cause=line,
-        root_cause_row=Row(provenance=INFERRED, evidence=facts.evidence("logs") or facts.evidence("metrics")),
+        root_cause_row=Row(provenance=INFERRED, evidence=_evidence_of(facts)),
         status=status,
         problems=_problems(facts, words),
         access=_access(facts, words),
@@ -83,6 +87,13 @@ def root_cause(facts: Facts, words: Words) -> str:
     return " → ".join(parts)
 
 
+def _evidence_of(facts: Facts) -> int | None:
+    """Return the evidence behind the likeliest root cause."""
+    ranked = facts.candidates()
+    names = _SHOWN_BY.get(ranked[0].kind, ()) if ranked else ()
+    return next((found for name in (*names, "metrics") if (found := facts.evidence(name))), None)
+
+
 def subject_name(facts: Facts, words: Words) -> str:
     """Return what is retried, as people call it."""
     return {
@@ -117,11 +128,12 @@ def _cause_phrase(facts: Facts, kind: Kind, words: Words) -> str:
         case Kind.MEMORY:
             return words("{s} 메모리 과다 사용", "{s} uses too much memory", s=service)
         case Kind.GATEWAY:
-            slot = next(one for one in facts.slots if one.get("feed") not in ("live", "closed"))
+            slot = facts.lost_slot or {}
+            tries = number(slot.get("attempts_count"))
             return words(
                 "키움 연결 끊김 (시도 {n}회, 마지막 오류: {e})",
                 "Kiwoom connection lost ({n} attempts, last error: {e})",
-                n=slot.get("attempts", 0),
+                n=words.no_data if tries is None else f"{tries:,.0f}",
                 e=cut(str(slot.get("last_error") or words.no_data), 80),
             )
         case Kind.CPU:
@@ -136,95 +148,6 @@ def _cause_phrase(facts: Facts, kind: Kind, words: Words) -> str:
         case Kind.PROBE:
             failed = [one for one in facts.endpoints if one.get("ok") is False]
             return words("접속 확인 {n}건 실패", "{n} failed probes", n=len(failed))
-
-
-def _status(facts: Facts, words: Words) -> tuple[Status, ...]:
-    rows = []
-    evidence = facts.evidence("metrics")
-    if facts.metrics:
-        rows.append(_status_row(facts, words, evidence))
-    others = [row for row in facts.metrics.get("others", []) if isinstance(row, Mapping)]
-    ranked = sorted(others, key=lambda row: -(number(row.get("cpu_percent")) or 0.0))
-    loud = [row for row in ranked if not _quiet(row)][:OTHERS_SHOWN]
-    rows += [_other(row, words, evidence) for row in loud]
-    rest = [row for row in others if row not in loud]
-    if rest:
-        rows.append(_rest(rest, words, evidence))
-    return tuple(rows)
-
-
-def _status_row(facts: Facts, words: Words, evidence: int | None) -> Status:
-    cpu = words.percent(facts.number("cpu_percent"))
-    memory = words.size(facts.number("memory_bytes"))
-    stopped = facts.metrics.get("state") in ("exited", "gone")
-    if stopped:
-        state = words("⚫ 중지됨", "⚫ Stopped")
-    elif facts.status == "unhealthy" or facts.crashed or facts.cpu_high:
-        state = "🔴 **CRITICAL**"
-    else:
-        state = _mark(str(facts.metrics.get("state", "")), facts.status, words)
-    return Status(
-        service=facts.service,
-        state=state,
-        cpu=f"**{cpu}**" if facts.cpu_high else cpu,
-        memory=f"**{memory}**" if facts.memory_high else memory,
-        provenance=MEASURED,
-        evidence=evidence,
-        key=f"status:{facts.service}",
-    )
-
-
-def _other(row: Mapping[str, Any], words: Words, evidence: int | None) -> Status:
-    name = str(row.get("service", ""))
-    return Status(
-        service=name,
-        state=_mark(str(row.get("state", "")), str(row.get("health") or ""), words),
-        cpu=words.percent(number(row.get("cpu_percent"))),
-        memory=words.size(number(row.get("memory_bytes"))),
-        provenance=MEASURED,
-        evidence=evidence,
-        key=f"status:{name}",
-    )
-
-
-def _rest(rows: list[Mapping[str, Any]], words: Words, evidence: int | None) -> Status:
-    cpus = [value for row in rows if (value := number(row.get("cpu_percent"))) is not None]
-    sizes = [value for row in rows if (value := number(row.get("memory_bytes"))) is not None]
-    cpu = words.no_data if not cpus else "<1%" if max(cpus) < 1 else f"≤{max(cpus):.2f}%"
-    size = (
-        words.no_data if not sizes else "<100 MB" if max(sizes) < 100 * MIB else f"≤{words.size(max(sizes))}"
-    )
-    marks = {_mark(str(row.get("state", "")), str(row.get("health") or ""), words) for row in rows}
-    return Status(
-        service=words("기타 서비스 ({n}개)", "Other services ({n})", n=len(rows)),
-        state=marks.pop() if len(marks) == 1 else words("🟡 혼재", "🟡 Mixed"),
-        cpu=cpu,
-        memory=size,
-        provenance=MEASURED,
-        evidence=evidence,
-        key="status:*",
-    )
-
-
-def _quiet(row: Mapping[str, Any]) -> bool:
-    cpu, memory = number(row.get("cpu_percent")) or 0.0, number(row.get("memory_bytes")) or 0.0
-    return cpu < 1 and memory < 100 * MIB and row.get("health") != "unhealthy"
-
-
-def _mark(state: str, health: str | None, words: Words) -> str:
-    if health == "unhealthy":
-        return "🔴 Unhealthy"
-    if state in ("exited", "gone"):
-        return words("⚫ 중지됨", "⚫ Stopped")
-    if state == "running":
-        return "🟡 Starting" if health == "starting" else "🟢 Healthy"
-    if state in ("restarting", "paused"):
-        return (
-            words("🟡 재시작 중", "🟡 Restarting")
-            if state == "restarting"
-            else words("🟡 일시 정지", "🟡 Paused")
-        )
-    return f"⚪ {words.no_data}"
 
 
 def _problems(facts: Facts, words: Words) -> tuple[Problem, ...]:
@@ -263,14 +186,13 @@ def _log_problem(facts: Facts, words: Words) -> Problem:
     bullets = []
     if facts.target:
         bullets.append(words("**대상:** {t}", "**Target:** {t}", t=code(facts.target)))
-    lower = bool(facts.metrics.get("log_rate_is_lower_bound"))
     bullets.append(
         words(
             "**문제:** {t} — {n:,}회, {r}",
             "**Problem:** {t} — {n:,} times, {r}",
             t=code(cut(top.text, 120)),
             n=top.count,
-            r=words.rate(facts.rate, at_least=lower),
+            r=words.rate(facts.rate, at_least=facts.rate_is_lower_bound),
         )
     )
     bullets.append(
@@ -289,11 +211,22 @@ def _log_problem(facts: Facts, words: Words) -> Problem:
 
 def _health_problem(facts: Facts, words: Words) -> Problem:
     title = words("Healthcheck 실패", "Health check failing")
-    if facts.streak is None and facts.status in (None, "none"):
+    if facts.status in (None, "none") and not facts.streak:
         title = words("Healthcheck", "Health check")
-        return Problem(title=title, body=words.no_data, provenance=MEASURED, key="problem:health")
-    if facts.status == "healthy":
+        body = words.no_data
+        if facts.status == "none":
+            body = words("헬스체크가 설정되어 있지 않습니다.", "There is no health check.")
+        return Problem(
+            title=title,
+            body=body,
+            provenance=MEASURED,
+            evidence=facts.evidence("health") or facts.evidence("metrics"),
+            key="problem:health",
+        )
+    if not facts.streak and facts.status != "unhealthy":
         title = words("Healthcheck 정상", "Health check passing")
+        if facts.status == "starting":
+            title = words("Healthcheck 시작 중", "Health check starting")
     block = json.dumps({"Status": facts.status, "FailingStreak": facts.streak}, indent=2)
     parts = [fenced(block, "json")]
     bullets = []
@@ -356,21 +289,22 @@ def _causes(facts: Facts, words: Words) -> tuple[Cause, ...]:
         )
         found.append(("direct", "retry", text, logs))
     elif ranked:
-        found.append(("direct", ranked[0].kind.value, _cause_phrase(facts, ranked[0].kind, words), metrics))
+        phrase = _cause_phrase(facts, ranked[0].kind, words)
+        found.append(("direct", ranked[0].kind.value, phrase, _evidence_of(facts)))
     if (facts.rate or 0) >= 10 and facts.lines:
         text = words(
             "로그 폭주 ({n:,}줄, {r})",
             "Log flood ({n:,} lines, {r})",
             n=facts.lines,
-            r=words.rate(facts.rate),
+            r=words.rate(facts.rate, at_least=facts.rate_is_lower_bound),
         )
-        found.append(("direct", "flood", text, logs))
+        found.append(("direct", "flood", text, logs or metrics))
     if facts.cpu_high:
         cpu = words.percent(facts.number("cpu_percent"))
         text = words("CPU 고갈({v})로 다른 요청 처리 지연", "CPU exhausted ({v}), other requests wait", v=cpu)
         found.append(("secondary", "cpu", text, metrics))
     memory = facts.number("memory_bytes")
-    if memory is not None and not facts.number("memory_limit_bytes"):
+    if memory is not None and facts.memory_limit_known and not facts.number("memory_limit_bytes"):
         text = words("메모리 제한 없음 (현재 {v})", "No memory limit (now {v})", v=words.size(memory))
         if memory >= MEMORY_HIGH:
             text = words(

@@ -52,7 +52,7 @@ def rows(facts: Facts, words: Words) -> Remedies:
 
 
 def _commands(facts: Facts, words: Words) -> tuple[Command, ...]:
-    name = facts.service
+    name = facts.unit
     if not name:
         return ()
     control = "supervisorctl -c var/supervisord.conf"
@@ -82,7 +82,9 @@ def _code_problems(facts: Facts, words: Words) -> tuple[CodeProblem, ...]:
     if template is None:
         return ()
     rate = (facts.rate or 0.0) * template.share
-    gap = words("{v:.3g}초", "{v:.3g} s", v=1 / rate) if rate > 0 else words.no_data
+    most = "≤" if facts.rate_is_lower_bound else ""
+    gap = words("{m}{v:.3g}초", "{m}{v:.3g} s", m=most, v=1 / rate) if rate > 0 else words.no_data
+    logged = words.rate(facts.rate, at_least=facts.rate_is_lower_bound)
     found = [
         ("interval", words("재시도 간격", "Retry interval"), gap, "1s → 2s → 4s → ... (≤60s)"),
         (
@@ -94,7 +96,7 @@ def _code_problems(facts: Facts, words: Words) -> tuple[CodeProblem, ...]:
         (
             "logging",
             words("로깅", "Logging"),
-            words("매번 ({r})", "Each try ({r})", r=words.rate(facts.rate)),
+            words("매번 ({r})", "Each try ({r})", r=logged),
             words("주기적 요약", "Periodic summary"),
         ),
     ]
@@ -124,7 +126,7 @@ def _fixes(facts: Facts, words: Words) -> tuple[Fix, ...]:
     elif facts.candidates() and facts.candidates()[0].kind is Kind.CRASH:
         text = words("종료 원인 수정", "Fix what makes it exit")
         found.append(("crash", code(facts.service), text, "P0"))
-    if facts.docker and facts.metrics and not facts.number("memory_limit_bytes"):
+    if facts.docker and facts.memory_limit_known and not facts.number("memory_limit_bytes"):
         text = words("리소스 제한 설정 (CPU 1코어, 메모리 2GB)", "Set limits (CPU 1 core, memory 2 GB)")
         found.append(("limits", compose, text, "P1"))
     return tuple(
@@ -177,7 +179,7 @@ def _long_term(facts: Facts, words: Words) -> tuple[LongTerm, ...]:
     breaker = words("서킷 브레이커 패턴 도입", "Introduce a circuit breaker")
     cause = words("원인 서비스의 부하 시험과 용량 계획", "Load test and capacity plan of the service")
     found = [
-        ("breaker", breaker if facts.retry or facts.slots else cause),
+        ("breaker", breaker if facts.retry or facts.lost_slot else cause),
         (
             "limits",
             words("리소스 제한 설정 (CPU 1코어, 메모리 2GB)", "Set limits (CPU 1 core, memory 2 GB)") + now,
@@ -196,10 +198,9 @@ def _long_term(facts: Facts, words: Words) -> tuple[LongTerm, ...]:
 
 
 def _limits(limits: object, words: Words) -> str:
-    values = limits if isinstance(limits, Mapping) else {}
-    cpus = next((found for name in ("cpus", "cpu_limit_cores") if (found := number(values.get(name)))), None)
-    names = ("memory", "memory_bytes", "memory_limit_bytes")
-    memory = next((found for name in names if (found := number(values.get(name)))), None)
+    if not isinstance(limits, Mapping):
+        return words.no_data
+    cpus, memory = number(limits.get("cpu_cores")), number(limits.get("memory_bytes"))
     none = words("없음", "none")
     return words(
         "CPU {c}, 메모리 {m}",
@@ -210,8 +211,9 @@ def _limits(limits: object, words: Words) -> str:
 
 
 def _options(options: object, words: Words) -> str:
-    values = options if isinstance(options, Mapping) else {}
-    shown = [f"{name}: {values[name]}" for name in ("max-size", "max-file") if values.get(name)]
+    if not isinstance(options, Mapping):
+        return words.no_data
+    shown = [f"{name}: {options[name]}" for name in ("max-size", "max-file") if options.get(name)]
     return ", ".join(shown) or words("설정 없음", "not set")
 
 
@@ -239,7 +241,7 @@ def _checklist(facts: Facts, words: Words) -> tuple[Item, ...]:
     if not facts.sources:
         return ()
     found: list[tuple[str, str, str, str]] = []
-    if facts.retry or facts.slots:
+    if facts.retry or facts.lost_slot:
         what = words("WebSocket ", "WebSocket ") if facts.retry_subject == "websocket" else ""
         found += [
             (

@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+#: Name of the gateway's process, under which the evidence of its sessions is captured.
+GATEWAY = "gateway"
 #: CPU in percent of its limit (or of a core) from which it counts as saturated.
 CPU_HIGH = 90.0
 #: Memory from which it counts as high: share of the limit, or bytes without one.
@@ -100,7 +102,8 @@ class Facts:
     def source(self, kind: str) -> Source | None:
         """Return the evidence of ``kind`` about the service, or about everything."""
         found = [source for source in self.sources if source.kind == kind]
-        own = [source for source in found if self.service in (source.data.get("service"), source.subject)]
+        names = {self.service, GATEWAY} if self._is_slot else {self.service}
+        own = [source for source in found if names & {source.data.get("service"), source.subject}]
         if own:
             return own[0]
         general = [source for source in found if not source.data.get("service")]
@@ -114,6 +117,15 @@ class Facts:
     def number(self, name: str) -> float | None:
         """Return a measured value of the service."""
         return number(self.metrics.get(name))
+
+    @property
+    def unit(self) -> str:
+        """The container or process to act on: the service, or the gateway that runs it as a session."""
+        return GATEWAY if self._is_slot else self.service
+
+    @property
+    def _is_slot(self) -> bool:
+        return any(slot.get("slot") == self.service for slot in self.slots)
 
     @property
     def docker(self) -> bool:
@@ -139,6 +151,16 @@ class Facts:
     def rate(self) -> float | None:
         """Log lines a second."""
         return self.number("log_lines_per_s")
+
+    @property
+    def rate_is_lower_bound(self) -> bool:
+        """Whether more lines came than could be read."""
+        return bool(self.metrics.get("log_rate_is_lower_bound"))
+
+    @property
+    def memory_limit_known(self) -> bool:
+        """Whether somebody looked for a limit; None then means that there is none."""
+        return "memory_limit_bytes" in self.metrics
 
     @property
     def lines(self) -> int | None:
@@ -219,6 +241,13 @@ class Facts:
         source = next((one for one in self.sources if one.kind == "gateway"), None)
         return mappings(source.data.get("slots")) if source else []
 
+    @property
+    def lost_slot(self) -> Mapping[str, Any] | None:
+        """The gateway's session that is not live, if the incident is about the gateway."""
+        down = [slot for slot in self.slots if slot.get("feed") not in ("live", "closed")]
+        own = [slot for slot in down if self.service in (slot.get("slot"), GATEWAY)]
+        return own[0] if own else None
+
     def candidates(self) -> list[Candidate]:
         """Rank the possible root causes by stated rules, the likeliest first."""
         found = [self._retry(), self._memory(), *self._simple()]
@@ -253,12 +282,11 @@ class Facts:
         return _scored(Kind.MEMORY, rules)
 
     def _simple(self) -> list[Candidate | None]:
-        down = [slot for slot in self.slots if slot.get("feed") not in ("live", "closed")]
         failed = [one for one in self.endpoints if one.get("ok") is False]
         streak = self.streak or 0
         return [
             _scored(Kind.CRASH, [(60, "restart loop or exit by error")]) if self.crashed else None,
-            _scored(Kind.GATEWAY, [(45, "gateway session not live")]) if down else None,
+            _scored(Kind.GATEWAY, [(45, "gateway session not live")]) if self.lost_slot else None,
             _scored(Kind.CPU, [(35, "CPU saturated")]) if self.cpu_high else None,
             _scored(Kind.HEALTH, [(20, f"failing streak {streak}")])
             if streak >= 1 or self.status == "unhealthy"
