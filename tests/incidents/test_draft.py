@@ -14,7 +14,7 @@ from incidents.reports.export import document_for, render_page
 from incidents.reports.importing import import_text
 from incidents.reports.rows import SECTIONS
 from tests.incidents.conftest import NOW, after, fire
-from tests.incidents.measured import ABSENT, LOGS, UPSTREAM, freeze
+from tests.incidents.measured import ABSENT, LOGS, UPSTREAM, endpoint, freeze
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("korean")]
 
@@ -213,12 +213,23 @@ def test_hostile_log_text_is_escaped_in_html_and_harmless_in_tables(incident):
     line = "timeout <script>alert(1)</script> ``` | \x1b[31m<img src=x onerror=a(2)> [a](javascript:a(3))"
     hostile = {**LOGS["templates"][0], "template": line, "sample": line}
     output = [{"at": NOW.isoformat(), "exit_code": 1, "output": "</code><script>alert(4)</script>"}]
-    drafted(incident, logs={"templates": [hostile]}, health={"log": output})
+    others = [{"service": "<script>alert(5)</script>", "state": "running", "health": "unhealthy"}]
+    failed = endpoint(
+        "http", "domain", "http://a/", False, "<img src=x onerror=a(6)> | [b](javascript:a(7))", None
+    )
+    drafted(
+        incident,
+        logs={"templates": [hostile]},
+        health={"log": output},
+        metrics={"others": others},
+        probes={"endpoints": [failed]},
+    )
 
     for html in (reports.render(incident, "detail", "html", "ko"), render_page(incident, "detail", "en")):
         body = html.partition("<body>")[2] or html
         assert not re.search(r"<(script|img|iframe|style)|<[^>]*\bon\w+\s*=|href=\"javascript", body)
-        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in body
+        assert all(f"&lt;script&gt;alert({n})&lt;/script&gt;" in body for n in (1, 4, 5))
+        assert "&lt;img src=x onerror=a(6)&gt;" in body
         assert "\x1b" not in body
     text = reports.render(incident, "summary", "md", "ko")
     assert headings(text)[-1] == "## ✅ 체크리스트 (재발 방지)"
