@@ -6,6 +6,7 @@ Every call has a time limit of ``CALL_TIMEOUT_S`` and every stream is read in pi
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -78,6 +79,18 @@ def _first_cause(error: BaseException) -> str:
     return str(error.args[-1] if error.args else error)[:150] or type(error).__name__
 
 
+def _knock(base_url: str) -> None:
+    """Connect to a Unix socket once: the SDK leaves its own sockets open when connecting fails.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    if base_url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(CALL_TIMEOUT_S)
+            probe.connect(base_url.removeprefix("unix://"))
+
+
 class DockerRuntime:
     """A Docker Engine at ``base_url`` (``unix://…``, ``tcp://…``; empty: the default socket)."""
 
@@ -97,6 +110,7 @@ class DockerRuntime:
 
     def _client(self) -> docker.APIClient:
         if self._api is None:
+            _knock(self._base_url)
             self._api = docker.APIClient(
                 base_url=self._base_url,
                 timeout=int(CALL_TIMEOUT_S),
