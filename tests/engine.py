@@ -89,7 +89,7 @@ def own_engine() -> Iterator[str]:
     host = f"unix://{folder}/sock"
     try:
         with bridge() as network:
-            process = _launch(folder, host, network)
+            process = launch(folder, host, network)
             try:
                 yield host
             finally:
@@ -99,7 +99,8 @@ def own_engine() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _launch(folder: Path, host: str, network: Sequence[str]) -> subprocess.Popen[bytes]:
+def launch(folder: Path, host: str, network: Sequence[str] = ("--bridge", "none")) -> subprocess.Popen[bytes]:
+    """Start dockerd on ``folder``, new or left by an earlier one, and return once it answers at ``host``."""
     log, config = folder / "dockerd.log", folder / "daemon.json"
     config.write_text("{}")
     for driver in STORAGE_DRIVERS:
@@ -163,14 +164,15 @@ def busybox_image(docker_host: str) -> str:
     client = docker.DockerClient(base_url=docker_host, timeout=30)
     try:
         client.api.import_image_from_data(
-            _rootfs(Path(busybox)), repository="bonghwa-test-busybox", tag="latest", changes=['CMD ["sh"]']
+            rootfs(Path(busybox)), repository="bonghwa-test-busybox", tag="latest", changes=['CMD ["sh"]']
         )
     finally:
         client.close()
     return "bonghwa-test-busybox:latest"
 
 
-def _rootfs(busybox: Path) -> bytes:
+def rootfs(busybox: Path) -> bytes:
+    """Return a tar archive of a root folder in which every command is ``busybox``."""
     names = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout  # noqa: S603 - the path found above
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

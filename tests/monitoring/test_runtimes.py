@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -210,7 +212,14 @@ def test_an_ended_service_refuses_to_be_sampled(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("kind", [RuntimeKind.PROCESS, RuntimeKind.DOCKER])
-def test_a_runtime_that_is_not_there_is_unavailable_in_one_sentence(tmp_path, kind: RuntimeKind) -> None:
+@pytest.mark.parametrize("left", [False, True], ids=["no socket", "a dead one's socket"])
+def test_a_runtime_that_is_not_there_is_unavailable_in_one_sentence(
+    tmp_path: Path, kind: RuntimeKind, left: bool
+) -> None:
+    if left:
+        for name in ("sock", "supervisor.sock"):
+            with socket.socket(socket.AF_UNIX) as dead:
+                dead.bind(str(tmp_path / name))
     runtime: Runtime = (
         ProcessRuntime(tmp_path, heartbeat=lambda _key: None, memory={})
         if kind is RuntimeKind.PROCESS
