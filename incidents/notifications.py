@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import apprise
 from django.db.models import F
@@ -22,8 +23,9 @@ from incidents.models.notification import DeliveryState
 
 logger = logging.getLogger(__name__)
 
-#: Apprise prints addresses with their secrets at lower levels.
+#: Apprise prints addresses with their secrets at lower levels, and urllib3 the token in a path.
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
 
 MAX_ATTEMPTS = 5
 #: Waits before tries 2 to 5; the last is the cap.
@@ -50,11 +52,20 @@ def channels(urls: Sequence[str]) -> list[Channel]:
     for position, url in enumerate((url.strip() for url in urls), 1):
         server = apprise.Apprise.instantiate(url) if url else None
         if isinstance(server, apprise.NotifyBase):
-            digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-            found.append(Channel(f"{server.service_name} #{position}", digest, server))
+            found.append(Channel(f"{server.service_name} #{position}", _digest(url), server))
         elif url:
-            logger.error("NOTIFY_URLS: address %d is not understood", position)
+            _complain(position, _digest(url))
     return found
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=64)
+def _complain(position: int, digest: str) -> None:
+    """Log a bad address once in the life of the process, not at each run."""
+    logger.error("NOTIFY_URLS: address %d is not understood", position)
 
 
 def deliver(*, now: datetime, urls: Sequence[str]) -> int:
