@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
+import errno
+import os
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -17,27 +20,47 @@ MAX_SHOWN = 120
 
 def probe_http(target: Target) -> ProbeReading:
     """Get ``target.url`` without following redirects; a redirect is shown with its destination."""
+    return asyncio.run(_ask(target))
+
+
+async def _ask(target: Target) -> ProbeReading:
+    """Ask within ``target.timeout_s`` in all: the client's own limits are for one read, and targets drip."""
     watch = Stopwatch()
-    deadline = time.monotonic() + target.timeout_s
+    response: httpx.Response | None = None
+    body = bytearray()
     try:
-        with (
-            httpx.Client(timeout=target.timeout_s, follow_redirects=False, trust_env=False) as client,
+        if urlsplit(target.url).port == 0:  # raises for a port that is no number or out of range
+            raise ValueError("there is no port 0")
+        async with (
+            asyncio.timeout(target.timeout_s),
+            httpx.AsyncClient(timeout=target.timeout_s, follow_redirects=False, trust_env=False) as client,
             client.stream("GET", target.url, headers={"User-Agent": "bonghwa-probe"}) as response,
         ):
-            body = bytearray()
-            for piece in response.iter_raw(16 * 1024):
+            async for piece in response.aiter_raw():
                 body += piece
                 if len(body) >= MAX_BODY:
                     break
-                if time.monotonic() > deadline:
-                    return watch.failed(
-                        f"HTTP {response.status_code}, body not complete after {target.timeout_s:g} s",
-                        status=response.status_code,
-                    )
-    except httpx.TimeoutException:
-        return watch.failed(f"timeout after {target.timeout_s:g} s")
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-        return watch.failed(str(error) or type(error).__name__)
+    except (TimeoutError, httpx.TimeoutException):
+        late = f"after {target.timeout_s:g} s"
+        if response is None:
+            return watch.failed(f"timeout {late}")
+        status = response.status_code
+        return watch.failed(f"HTTP {status}, body not complete {late}", status=status)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return watch.failed(_reason(error))
+    return _judged(response, bytes(body), target, watch)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the root cause's words; the client says only that every attempt failed."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment] # the loop's condition
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
+
+
+def _judged(response: httpx.Response, body: bytes, target: Target, watch: Stopwatch) -> ProbeReading:
     detail = f"HTTP {response.status_code}"
     if response.status_code != target.expected_status:
         if location := response.headers.get("location"):

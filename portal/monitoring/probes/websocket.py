@@ -38,7 +38,7 @@ def probe_websocket(target: Target) -> ProbeReading:
         return watch.failed(f"no handshake within {target.timeout_s:g} s")
     except ConnectionClosed as error:
         return watch.failed(f"closed: {_closing(error)}", close_code=error.rcvd.code if error.rcvd else 1006)
-    except (InvalidHandshake, InvalidURI, OSError, UnicodeError) as error:
+    except (InvalidHandshake, InvalidURI, OSError, ValueError) as error:
         return watch.failed(str(error) or type(error).__name__)
 
 
