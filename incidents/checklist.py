@@ -36,6 +36,9 @@ DUE_DAYS: Mapping[str, int] = {Priority.P0: 3, Priority.P1: 15, Priority.P2: 30,
 FAILURES_TO_FAIL = 2
 #: Runs kept for an item, besides its first pass and its last failure.
 RUNS_KEPT = 30
+#: Fields that a move writes, and fields that others may have written meanwhile.
+_MOVED = ("state", "waiver_reason", "waived_until", "waived_by")
+_OTHERS = ("text", "priority", "owner", "due", "observed", "checked_at", "failures")
 
 
 def due_for(priority: str, start: date) -> date:
@@ -178,8 +181,10 @@ def _change(
     with transaction.atomic():
         if not ChecklistItem.objects.filter(pk=item.pk, state=old).update(state=to):
             raise IncidentChanged(_("Somebody else changed the measure first."))
+        # The caller's copy may be older than a worker's run; only the move itself is written.
+        item.refresh_from_db(fields=_OTHERS)
         item.state = to
-        item.save()
+        item.save(update_fields=_MOVED)
         TimelineEvent.objects.create(
             incident=item.report.incident,
             at=at,
