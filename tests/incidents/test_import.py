@@ -41,7 +41,7 @@ def stored() -> str:
 
 
 @pytest.fixture
-def seed(korean, seed_report):
+def seed(seed_report):
     """The seed's report after its import into an empty database."""
     load(seed_report)
     return Report.objects.get()
@@ -254,7 +254,7 @@ def test_a_file_of_50_mb_is_refused_without_being_read(tmp_path):
     assert stored() == before
 
 
-def test_broken_parts_of_a_report_are_kept_and_each_named_with_its_line(korean, english, tmp_path):
+def test_broken_parts_of_a_report_are_kept_and_each_named_with_its_line(tmp_path):
     path = tmp_path / "torn.md"
     path.write_text(
         "# 장애\n\n## 📊 현재 상태\n\n| 서비스 | 상태\n|---\n| a\n\n## 🐛 문제 상세\n\n### 1. b\n\n```\nlog\n"
