@@ -116,3 +116,12 @@ def test_a_safe_line_is_printable_and_storable(text: str) -> None:
     assert "\x1b" not in safe
     assert "\x00" not in safe
     safe.encode()
+
+
+@pytest.mark.parametrize(
+    "line", ["authorization: Bearer abcdefghijkl", "token=abc", "app_key: 'abc'", "pwd=a&b=c"]
+)
+def test_masking_what_is_masked_changes_nothing(line: str) -> None:
+    once = mask_secrets(line)
+    assert once.count("]") == 1
+    assert mask_secrets(once) == once
