@@ -1,0 +1,185 @@
+"""Beat's tasks: one at a time, none for ever, and a history that stays bounded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import redis
+from celery import current_app
+from django_celery_beat.models import PeriodicTask
+
+from portal.monitoring import services, store, tasks
+from portal.monitoring.models import (
+    Alert,
+    Endpoint,
+    Observation,
+    ProbeKind,
+    ProbeResult,
+    Rule,
+    RunState,
+    RuntimeKind,
+    Service,
+    ServiceState,
+)
+from tests.conditions import wait_until
+from tests.monitoring.stage import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def dead_engine(settings) -> None:
+    """Settings that name an Engine which is not there."""
+    settings.DOCKER_HOST = "unix:///nowhere/sock"
+
+
+@pytest.mark.usefixtures("dead_engine", "redis_client")
+def test_a_sweep_that_is_still_running_keeps_the_next_one_out() -> None:
+    with store.lock("collect:docker", 30) as free:
+        assert free
+        tasks.collect("docker")
+        assert store.costs() == [], "the second sweep did nothing"
+    tasks.collect("docker")
+    assert [cost.runtime for cost in store.costs()] == ["docker"]
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_runtimes_and_tasks_have_locks_of_their_own() -> None:
+    with store.lock("collect:docker", 30) as first, store.lock("probe", 30) as second:
+        assert (first, second) == (True, True)
+
+
+def test_the_lock_of_a_task_that_never_ended_runs_out(redis_client: redis.Redis) -> None:
+    dead = redis_client.lock(store.LOCK.format(name="probe"), timeout=0.3)
+    assert dead.acquire(blocking=False)
+
+    def is_free() -> bool:
+        with store.lock("probe", 30) as free:
+            return free
+
+    assert not is_free()
+    wait_until(is_free, 5, "the lock ran out")
+
+
+def test_a_task_that_outlived_its_lock_does_not_free_another_ones(redis_client: redis.Redis) -> None:
+    name = store.LOCK.format(name="probe")
+    with store.lock("probe", 0.1):
+        wait_until(lambda: not redis_client.exists(name), 5)
+        assert redis_client.lock(name, timeout=30).acquire(blocking=False)
+    assert redis_client.exists(name)
+
+
+def test_a_lock_is_freed_when_the_task_fails_and_never_outlives_its_bound(redis_client: redis.Redis) -> None:
+    name = store.LOCK.format(name="prune")
+
+    def fail() -> None:
+        with store.lock("prune", tasks.LOCK_S):
+            assert 0 < redis_client.pttl(name) <= tasks.LOCK_S * 1000
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not redis_client.exists(name)
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_a_dead_runtime_is_left_alone_longer_and_longer_until_it_answers() -> None:
+    assert not store.backing_off("docker")
+    assert [store.note_failure("docker") for _failure in range(5)] == [5, 10, 20, 30, 30]
+    assert store.backing_off("docker")
+    assert store.note_success("docker")
+    assert not store.backing_off("docker")
+    assert not store.note_success("docker")
+    assert store.note_failure("docker") == 5
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_a_runtime_that_is_neither_configured_nor_known_is_not_swept(settings, tmp_path) -> None:
+    settings.DATA_DIR = tmp_path
+    tasks.collect("process")
+    assert store.costs() == []
+
+
+def test_every_scheduled_task_exists_and_expires_within_its_period() -> None:
+    rows = PeriodicTask.objects.filter(task__startswith="monitoring.")
+    assert {row.task for row in rows} == {
+        "monitoring.collect", "monitoring.probe", "monitoring.watch_gateway", "monitoring.prune",
+    }  # fmt: skip
+    for row in rows:
+        assert row.task in current_app.tasks
+        assert (row.queue, row.enabled) == ("collect", True)
+        assert row.interval.period == "seconds"
+        assert 0 < row.expire_seconds <= row.interval.every
+
+
+def service(name: str, state: RunState, days: float) -> Service:
+    """A service that was last seen so many days ago."""
+    created = Service.objects.create(runtime=RuntimeKind.DOCKER, name=name, discovered_at=NOW)
+    ServiceState.objects.create(service=created, state=state, at=NOW - timedelta(days=days))
+    return created
+
+
+def test_history_is_kept_exactly_as_long_as_stated() -> None:
+    kept = service("kept", RunState.RUNNING, 0)
+    endpoint = Endpoint.objects.create(name="e", kind=ProbeKind.HTTP, url="http://127.0.0.1/")
+    rule = Rule.objects.get(name="cpu-sustained")
+    second = timedelta(seconds=1)
+    for age in (services.OBSERVATIONS_FOR, services.OBSERVATIONS_FOR + second):
+        Observation.objects.create(service=kept, at=NOW - age, memory_bytes=1)
+    for age in (services.PROBES_FOR, services.PROBES_FOR + second):
+        ProbeResult.objects.create(endpoint=endpoint, at=NOW - age, ok=True)
+    old = {"rule": rule, "severity": "critical", "opened_at": NOW - timedelta(days=900)}
+    Alert.objects.create(subject="open", **old)
+    for age in (services.CLOSED_ALERTS_FOR, services.CLOSED_ALERTS_FOR + second):
+        Alert.objects.create(subject="closed", closed_at=NOW - age, **old)
+
+    deleted = services.prune(NOW)
+
+    assert deleted == {"observations": 1, "probe results": 1, "alerts": 1, "services": 0}
+    assert sorted(Alert.objects.values_list("subject", flat=True)) == ["closed", "open"]
+    assert Observation.objects.get().at == NOW - services.OBSERVATIONS_FOR
+    assert ProbeResult.objects.get().at == NOW - services.PROBES_FOR
+
+
+def test_services_that_are_long_gone_are_forgotten_and_crashed_ones_are_not() -> None:
+    for name, state, days in (
+        ("gone long ago", RunState.GONE, 15),
+        ("unknown long ago", RunState.UNKNOWN, 15),
+        ("gone lately", RunState.GONE, 13),
+        ("crashed long ago", RunState.EXITED, 15),
+    ):
+        service(name, state, days)
+    services.prune(NOW)
+    assert set(Service.objects.values_list("name", flat=True)) == {"gone lately", "crashed long ago"}
+
+
+def test_one_run_deletes_a_bounded_number_of_rows_and_the_next_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "PRUNE_BATCH", 3)
+    monkeypatch.setattr(services, "MAX_BATCHES", 2)
+    kept = service("kept", RunState.RUNNING, 0)
+    old = NOW - timedelta(days=30)
+    Observation.objects.bulk_create(Observation(service=kept, at=old, memory_bytes=1) for _row in range(8))
+
+    assert services.prune(NOW)["observations"] == 6
+    assert services.prune(NOW)["observations"] == 2
+    assert services.prune(NOW)["observations"] == 0
+
+
+def test_an_endpoint_of_a_stopped_gone_or_unwatched_service_is_not_probed() -> None:
+    running, gone = service("a", RunState.RUNNING, 0), service("b", RunState.GONE, 0)
+    stopped, crashed = service("c", RunState.EXITED, 0), service("d", RunState.EXITED, 0)
+    ServiceState.objects.filter(service=stopped).update(stopped_on_purpose=True)
+    ServiceState.objects.filter(service=crashed).update(stopped_on_purpose=False)
+    off = service("e", RunState.RUNNING, 0)
+    Service.objects.filter(pk=off.pk).update(enabled=False)
+    for number, owner in enumerate((running, gone, stopped, crashed, off, None)):
+        url = f"http://127.0.0.1/{number}"
+        Endpoint.objects.create(
+            name=owner.name if owner else "free", kind=ProbeKind.HTTP, url=url, service=owner
+        )
+    Endpoint.objects.create(name="switched off", kind=ProbeKind.HTTP, url="http://127.0.0.1/", enabled=False)
+
+    assert [endpoint.name for endpoint in services.due_endpoints()] == ["a", "d", "free"]
