@@ -38,3 +38,9 @@ def fire(key: str = "health|api-gateway", **changes: Any) -> services.Signalled:
 def korean(settings):
     """Korean as the site's language, whatever the machine says."""
     settings.LANGUAGE_CODE = "ko"
+
+
+@pytest.fixture
+def english(settings):
+    """English as the site's language: texts as they are in the source."""
+    settings.LANGUAGE_CODE = "en"

@@ -16,7 +16,7 @@ from incidents.models import Incident, ItemState, Priority, Provenance, Report, 
 from incidents.reports import importing
 from tests.incidents.conftest import FINGERPRINT, NOW, fire
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("english")]
 
 SEED_AT = datetime(2026, 2, 6, 0, 15, tzinfo=UTC)
 
@@ -45,12 +45,6 @@ def seed(seed_report):
     """The seed's report after its import into an empty database."""
     load(seed_report)
     return Report.objects.get()
-
-
-@pytest.fixture(autouse=True)
-def english(settings):
-    """Messages of the commands as they are in the source."""
-    settings.LANGUAGE_CODE = "en"
 
 
 def values(rows, *names):

@@ -19,17 +19,13 @@ from tests.services import free_port
 
 pytestmark = [
     pytest.mark.django_db,
+    pytest.mark.usefixtures("english"),
     # Apprise loads all its channels with the first one, among them one that imports what 3.13 removes.
     pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
 ]
 
 OPENED = "[Warning] INC-1 api-gateway: 헬스체크 연속 실패"
 RESOLVED = "[Resolved] INC-1 api-gateway: 헬스체크 연속 실패"
-
-
-@pytest.fixture(autouse=True)
-def english(settings):
-    settings.LANGUAGE_CODE = "en"
 
 
 @pytest.fixture
