@@ -21,13 +21,13 @@ _TEXTS = (
     (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
     (
         re.compile(
-            r"(?i)\b((?:[\w-]*(?:app_?key|secret_?key|secret|api[-_]?key|token|passwd|password)|set-cookie|cookie)"
+            r"(?i)(?<![\w-])((?:[\w-]*(?:app_?key|secret_?key|secret|api[-_]?key|token|passwd|password)|set-cookie|cookie)"
             + _VALUE
             + r")[^\s\"',;&}]+"
         ),
         rf"\1{MASK}",
     ),
-    (re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^\s/@:]+:[^\s/@]+@"), rf"\1{MASK}@"),
+    (re.compile(r"(?i)([a-z][a-z0-9+.-]{0,30}://)[^\s/@]+@"), rf"\1{MASK}@"),
     (re.compile(r"\b\d{8}-\d{2}\b"), MASK),
     (re.compile(r"\b\d{3,6}-\d{2,6}-\d{4,8}\b"), MASK),
     (
