@@ -10,7 +10,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from unfold.admin import TabularInline
 
 from incidents import services
@@ -149,7 +149,7 @@ class IncidentAdmin(GuardedAdmin):
         """The report was reviewed."""
         self._move(request, obj, services.review)
 
-    @action(description=gettext_lazy("Close"), permissions=["change"])
+    @action(description=pgettext_lazy("incident", "Close"), permissions=["change"])
     def close_for_good(self, request: HttpRequest, obj: Incident) -> None:
         """Close it; refused while a P0 measure is neither verified nor waived."""
         self._move(request, obj, services.close)

@@ -84,8 +84,8 @@ class Migration(migrations.Migration):
                 ('history_change_reason', models.CharField(max_length=100, null=True)),
                 ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
                 ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('root_cause_evidence', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='incidents.evidence')),
-                ('incident', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='incidents.incident')),
+                ('root_cause_evidence', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='incidents.evidence', verbose_name='evidence')),
+                ('incident', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='incidents.incident', verbose_name='incident')),
             ],
             options={
                 'verbose_name': 'historical report',
@@ -153,8 +153,8 @@ class Migration(migrations.Migration):
                 ('empty_sections', models.JSONField(blank=True, default=list, editable=False, help_text='Sections that are printed with the words “no data”.', verbose_name='sections without data')),
                 ('headings', models.JSONField(blank=True, default=dict, editable=False, help_text="Wording of headings where it differs from the layout's.", verbose_name='own headings')),
                 ('drafted_at', models.DateTimeField(blank=True, null=True, verbose_name='drafted')),
-                ('incident', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='report', to='incidents.incident')),
-                ('root_cause_evidence', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='incidents.evidence')),
+                ('incident', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='report', to='incidents.incident', verbose_name='incident')),
+                ('root_cause_evidence', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='incidents.evidence', verbose_name='evidence')),
             ],
             options={
                 'verbose_name': 'report',

@@ -31,7 +31,9 @@ class Report(models.Model):
     that the layout does not know, so that importing loses nothing.
     """
 
-    incident = models.OneToOneField("incidents.Incident", models.CASCADE, related_name="report")
+    incident = models.OneToOneField(
+        "incidents.Incident", models.CASCADE, related_name="report", verbose_name=_("incident")
+    )
     title = models.CharField(_("title"), max_length=200)
     language = models.CharField(_("language"), max_length=2, default="ko")
     analysed_at = models.DateTimeField(_("analysed"))
@@ -40,7 +42,12 @@ class Report(models.Model):
         _("provenance"), max_length=8, choices=Provenance, default=Provenance.PERSON
     )
     root_cause_evidence = models.ForeignKey(
-        "incidents.Evidence", models.SET_NULL, null=True, blank=True, related_name="+"
+        "incidents.Evidence",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("evidence"),
     )
     empty_sections = models.JSONField(
         _("sections without data"),

@@ -191,7 +191,7 @@ def feed_word(panel: GatewayPanel) -> str:
     words = {
         "live": _("Live"),
         "reconnecting": _("Reconnecting"),
-        "stale": _("Stale"),
+        "stale": pgettext("feed", "Stale"),
         "parked": _("Parked"),
         "closed": _("Market closed"),
     }

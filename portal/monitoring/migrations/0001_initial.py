@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
                 ('ok', models.BooleanField(verbose_name='passing')),
                 ('latency_ms', models.FloatField(null=True, verbose_name='latency (ms)')),
                 ('detail', models.CharField(blank=True, max_length=300, verbose_name='result')),
-                ('endpoint', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='results', to='monitoring.endpoint')),
+                ('endpoint', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='results', to='monitoring.endpoint', verbose_name='endpoint')),
             ],
             options={
                 'verbose_name': 'probe result',
@@ -139,7 +139,7 @@ class Migration(migrations.Migration):
                 ('closed_at', models.DateTimeField(blank=True, null=True, verbose_name='closed')),
                 ('closed_reason', models.CharField(blank=True, max_length=300, verbose_name='why it closed')),
                 ('incident_number', models.PositiveIntegerField(blank=True, null=True, verbose_name='incident')),
-                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='alerts', to='monitoring.rule')),
+                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='alerts', to='monitoring.rule', verbose_name='rule')),
             ],
             options={
                 'verbose_name': 'alert',
@@ -152,14 +152,14 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('subject', models.CharField(max_length=300, verbose_name='subject')),
-                ('bad', models.PositiveIntegerField(default=0)),
-                ('good', models.PositiveIntegerField(default=0)),
-                ('firing', models.BooleanField(default=False)),
-                ('value', models.FloatField(null=True)),
+                ('bad', models.PositiveIntegerField(default=0, verbose_name='bad samples in a row')),
+                ('good', models.PositiveIntegerField(default=0, verbose_name='good samples in a row')),
+                ('firing', models.BooleanField(default=False, verbose_name='firing')),
+                ('value', models.FloatField(null=True, verbose_name='value')),
                 ('since', models.DateTimeField(null=True, verbose_name='first bad sample')),
                 ('sampled_at', models.DateTimeField(verbose_name='sampled')),
-                ('version', models.PositiveIntegerField(default=0)),
-                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='states', to='monitoring.rule')),
+                ('version', models.PositiveIntegerField(default=0, verbose_name='version')),
+                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='states', to='monitoring.rule', verbose_name='rule')),
             ],
             options={
                 'verbose_name': 'rule state',
@@ -169,7 +169,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='ServiceState',
             fields=[
-                ('service', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='state', serialize=False, to='monitoring.service')),
+                ('service', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='state', serialize=False, to='monitoring.service', verbose_name='service')),
                 ('at', models.DateTimeField(verbose_name='measured')),
                 ('state', models.CharField(choices=[('running', 'Running'), ('restarting', 'Restarting'), ('paused', 'Paused'), ('exited', 'Exited'), ('gone', 'Removed'), ('unknown', 'Unknown')], default='unknown', max_length=12, verbose_name='state')),
                 ('exit_code', models.IntegerField(blank=True, null=True, verbose_name='exit code')),
@@ -207,12 +207,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='observation',
             name='service',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='observations', to='monitoring.service'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='observations', to='monitoring.service', verbose_name='service'),
         ),
         migrations.AddField(
             model_name='logtemplate',
             name='service',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='templates', to='monitoring.service'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='templates', to='monitoring.service', verbose_name='service'),
         ),
         migrations.AddField(
             model_name='endpoint',
@@ -222,7 +222,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='alert',
             name='service',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to='monitoring.service'),
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to='monitoring.service', verbose_name='service'),
         ),
         migrations.AddIndex(
             model_name='proberesult',

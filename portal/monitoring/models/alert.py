@@ -58,15 +58,15 @@ class Rule(models.Model):
 class RuleState(models.Model):
     """Where the fold of one rule over one subject stands; ``version`` guards against two workers."""
 
-    rule = models.ForeignKey(Rule, models.CASCADE, related_name="states")
+    rule = models.ForeignKey(Rule, models.CASCADE, related_name="states", verbose_name=_("rule"))
     subject = models.CharField(_("subject"), max_length=300)
-    bad = models.PositiveIntegerField(default=0)
-    good = models.PositiveIntegerField(default=0)
-    firing = models.BooleanField(default=False)
-    value = models.FloatField(null=True)
+    bad = models.PositiveIntegerField(_("bad samples in a row"), default=0)
+    good = models.PositiveIntegerField(_("good samples in a row"), default=0)
+    firing = models.BooleanField(_("firing"), default=False)
+    value = models.FloatField(_("value"), null=True)
     since = models.DateTimeField(_("first bad sample"), null=True)
     sampled_at = models.DateTimeField(_("sampled"))
-    version = models.PositiveIntegerField(default=0)
+    version = models.PositiveIntegerField(_("version"), default=0)
 
     class Meta:
         verbose_name = _("rule state")
@@ -80,10 +80,12 @@ class RuleState(models.Model):
 class Alert(models.Model):
     """A rule that fired on a subject; at most one open per pair (a database constraint)."""
 
-    rule = models.ForeignKey(Rule, models.CASCADE, related_name="alerts")
+    rule = models.ForeignKey(Rule, models.CASCADE, related_name="alerts", verbose_name=_("rule"))
     subject = models.CharField(_("subject"), max_length=300)
     fingerprint = models.CharField(_("incident fingerprint"), max_length=300, blank=True)
-    service = models.ForeignKey(Service, models.SET_NULL, null=True, blank=True, related_name="alerts")
+    service = models.ForeignKey(
+        Service, models.SET_NULL, null=True, blank=True, related_name="alerts", verbose_name=_("service")
+    )
     severity = models.CharField(_("severity"), max_length=16, choices=SEVERITIES)
     value = models.FloatField(_("value"), null=True)
     text = models.CharField(_("text"), max_length=500)

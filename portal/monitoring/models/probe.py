@@ -70,7 +70,7 @@ class Endpoint(models.Model):
 class ProbeResult(models.Model):
     """One probe; pruned after 14 days in batches."""
 
-    endpoint = models.ForeignKey(Endpoint, models.CASCADE, related_name="results")
+    endpoint = models.ForeignKey(Endpoint, models.CASCADE, related_name="results", verbose_name=_("endpoint"))
     at = models.DateTimeField(_("time"))
     ok = models.BooleanField(_("passing"))
     latency_ms = models.FloatField(_("latency (ms)"), null=True)

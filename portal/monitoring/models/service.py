@@ -66,7 +66,9 @@ class Service(models.Model):
 class ServiceState(models.Model):
     """Latest reading of a service; list pages read only this. ``None`` means no data."""
 
-    service = models.OneToOneField(Service, models.CASCADE, related_name="state", primary_key=True)
+    service = models.OneToOneField(
+        Service, models.CASCADE, related_name="state", primary_key=True, verbose_name=_("service")
+    )
     at = models.DateTimeField(_("measured"))
     state = models.CharField(_("state"), max_length=12, choices=RunState, default=RunState.UNKNOWN)
     exit_code = models.IntegerField(_("exit code"), null=True, blank=True)
@@ -105,7 +107,9 @@ class ServiceState(models.Model):
 class Observation(models.Model):
     """One sweep's reading of a service; pruned after 48 h in batches."""
 
-    service = models.ForeignKey(Service, models.CASCADE, related_name="observations")
+    service = models.ForeignKey(
+        Service, models.CASCADE, related_name="observations", verbose_name=_("service")
+    )
     at = models.DateTimeField(_("time"))
     cpu_percent = models.FloatField(_("CPU (% of one core)"), null=True)
     memory_bytes = models.BigIntegerField(_("memory (bytes)"), null=True)
@@ -125,7 +129,7 @@ class Observation(models.Model):
 class LogTemplate(models.Model):
     """One masked log template of a service with its count over the last 10 minutes; at most 20 kept."""
 
-    service = models.ForeignKey(Service, models.CASCADE, related_name="templates")
+    service = models.ForeignKey(Service, models.CASCADE, related_name="templates", verbose_name=_("service"))
     fingerprint = models.CharField(_("fingerprint"), max_length=32)
     template = models.CharField(_("template"), max_length=500)
     sample = models.CharField(_("sample"), max_length=500, blank=True)
