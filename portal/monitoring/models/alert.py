@@ -15,7 +15,9 @@ class RuleKind(models.TextChoices):
     """What a rule looks at. The unit of ``open_above`` and ``close_below`` follows from it."""
 
     FAILING_STREAK = "failing_streak", _("Health check failing streak (checks)")
+    # xgettext:no-python-format
     CPU = "cpu", _("CPU sustained (% of limit, or of one core without a limit)")
+    # xgettext:no-python-format
     MEMORY_LIMIT = "memory_limit", _("Memory with a limit (% of the limit)")
     MEMORY_NO_LIMIT = "memory_no_limit", _("Memory without a limit (MiB)")
     LOG_FLOOD = "log_flood", _("Log flood (lines/s)")

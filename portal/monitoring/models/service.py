@@ -79,6 +79,7 @@ class ServiceState(models.Model):
     failing_streak = models.PositiveIntegerField(_("failing streak"), default=0)
     health_output = models.TextField(_("last health output"), blank=True)
     health_interval_s = models.FloatField(_("health interval (s)"), null=True, blank=True)
+    # xgettext:no-python-format
     cpu_percent = models.FloatField(_("CPU (% of one core)"), null=True, blank=True)
     cpu_limit_cores = models.FloatField(_("CPU limit (cores)"), null=True, blank=True)
     memory_bytes = models.BigIntegerField(_("memory (bytes)"), null=True, blank=True)
@@ -111,6 +112,7 @@ class Observation(models.Model):
         Service, models.CASCADE, related_name="observations", verbose_name=_("service")
     )
     at = models.DateTimeField(_("time"))
+    # xgettext:no-python-format
     cpu_percent = models.FloatField(_("CPU (% of one core)"), null=True)
     memory_bytes = models.BigIntegerField(_("memory (bytes)"), null=True)
     failing_streak = models.PositiveIntegerField(_("failing streak"), default=0)
