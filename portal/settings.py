@@ -123,7 +123,8 @@ LOGIN_REDIRECT_URL = "/"
 
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", "ko")
 LANGUAGES = [("ko", "한국어"), ("en", "English")]
-LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
+#: The second holds words of libraries; makemessages would drop them from the first, being not in our source.
+LOCALE_PATHS = [BASE_DIR / "portal" / "locale", BASE_DIR / "portal" / "library_locale"]
 TIME_ZONE = env.str("TIME_ZONE", "Asia/Seoul")
 USE_TZ = True
 

@@ -146,7 +146,7 @@ def test_a_verifier_that_breaks_or_is_missing_is_unknown_and_changes_nothing(ite
     assert done.outcome == UNKNOWN
     item.refresh_from_db()
     assert (item.state, item.failures) == (ItemState.VERIFIED, 0)
-    assert item.observed in ("RuntimeError: no route to the engine", "No such verifier: gone.away")
+    assert item.observed.endswith(("RuntimeError: no route to the engine", ": gone.away"))
 
 
 def test_one_broken_verifier_does_not_stop_the_next(item, probe, report):
