@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.utils.translation import gettext_lazy as _
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatTaskAdmin
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 from django_celery_beat.models import (
@@ -57,6 +58,17 @@ class PeriodicTaskAdmin(BeatTaskAdmin, ModelAdmin):  # type: ignore[misc] # no t
     """Beat's schedule: periods can be changed and tasks switched off here."""
 
     form = TaskForm
+    list_display = ("name", "enabled", "schedule", "start_time", "last_run_at", "one_off")
+
+    @admin.display(description=_("schedule"))
+    def schedule(self, task: PeriodicTask) -> object:
+        """The interval, or the times."""
+        return task.scheduler
+
+    @admin.display(description=_("times in words"))
+    def crontab_translation(self, task: PeriodicTask) -> str:
+        """The times of a crontab as a sentence; nothing for other schedules."""
+        return task.crontab.human_readable if task.crontab else ""
 
 
 @admin.register(IntervalSchedule)

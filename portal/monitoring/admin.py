@@ -118,7 +118,8 @@ class ServiceAdmin(HasHistory):
         return (state.state, state.get_state_display()) if state else None
 
     @display(  # type: ignore[untyped-decorator] # unfold carries no types
-        description=_("health"), label={"healthy": "success", "unhealthy": "danger", "starting": "warning"}
+        description=_("health"),
+        label={"healthy": "success", "unhealthy": "danger", "starting": "warning", "none": "info"},
     )
     def health_now(self, service: Service) -> tuple[str, object] | None:
         """The latest health, as a word and a colour."""
