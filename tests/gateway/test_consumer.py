@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from asgiref.typing import WebSocketScope
 from channels.testing import WebsocketCommunicator
 
 from gateway import tickets
@@ -17,6 +16,7 @@ from tests.conditions import wait_until
 from tests.gateway.feed_world import Upstream, reg
 
 APP = FeedConsumer.as_asgi()
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ class Client:
 
     def __init__(self, address="203.0.113.9", **headers):
         self.socket = WebsocketCommunicator(APP, "/ws")
-        scope: WebSocketScope = self.socket.scope
+        scope = self.socket.scope
         scope["client"] = (address, 1234)
         scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
 

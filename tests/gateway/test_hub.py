@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -20,7 +21,7 @@ class World:
     def __init__(self, **config):
         self.now = 100.0
         self.wall = 1_795_400_000.0
-        self.due = []
+        self.due: list[tuple[float, Callable[[], object]]] = []
         self.changes = 0
         self.hub = Hub(
             FeedConfig(**config),
@@ -46,7 +47,7 @@ class World:
 
     def join(self, *topics, **fields):
         """Add a client that wants ``topics``; return it and the verdicts it is given."""
-        verdicts = []
+        verdicts: list[object] = []
         client = Client(
             queue=ClientQueue(FeedConfig(), lambda: None),
             on_verdict=verdicts.append,

@@ -10,6 +10,7 @@ import logging
 import subprocess
 import sys
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import kiwoomRest.rest_api
@@ -106,7 +107,9 @@ async def test_kiwoomrest_logs_in_registers_gets_rows_and_answers_ping(web, pair
     monkeypatch.setattr(kiwoomRest.rest_api, "BASE_URL_REAL", web.url)
     monkeypatch.setattr(kiwoomRest.rest_api, "WSS_URL_REAL", f"ws://127.0.0.1:{web.port}/api/dostk/websocket")
     api = KwRestApi()
-    frames, problems, enough = [], [], asyncio.Event()
+    frames: list[dict[str, Any]] = []
+    problems: list[object] = []
+    enough = asyncio.Event()
 
     def on_frame(frame):
         frames.append(frame)
@@ -133,7 +136,7 @@ async def test_kiwoomrest_logs_in_registers_gets_rows_and_answers_ping(web, pair
 async def test_a_client_reconnects_and_gets_rows_after_the_web_server_restarts(web, pair):
     with KiwoomAuth(pair["app_key"], pair["secret_key"], web.url) as auth:
         token = await asyncio.to_thread(auth.get_valid_token)
-    rows = []
+    rows: list[object] = []
     client = KiwoomWebSocket(token, ws_url=web.ws, reconnect_delay=0.2)
     client.on("0B", rows.append)
     await client.connect()

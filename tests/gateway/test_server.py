@@ -86,7 +86,8 @@ async def test_rows_flow_in_order_from_the_bus_to_the_client(world):
     await feed.send(reg("005930"))
     await feed.until("REG")
     await asyncio.to_thread(wait_until, lambda: world.upstream.publish(1) > 0)
-    sent, got = list(range(2, 500)), []
+    sent = list(range(2, 500))
+    got: list[int] = []
     for price in sent:
         world.upstream.publish(price)
     while not got or got[-1] != 499:
