@@ -66,6 +66,7 @@ RENEW_CODES: Final = frozenset({8003, INVALID_TOKEN, 8010, 8103})
 #: Codes of call limits.
 LIMIT_CODES: Final = frozenset({1700, 1701, 1702, TOO_MANY_REQUESTS})
 
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _EMBEDDED = re.compile(r"CODE=(\d{3,6})|\[(\d{3,6})[:\]]")
 
 
@@ -308,7 +309,7 @@ def _code(data: dict[str, Any]) -> int:
     raw = data.get("return_code")
     if isinstance(raw, int) and not isinstance(raw, bool):
         return raw
-    if isinstance(raw, str) and raw.strip().lstrip("-").isdecimal():
+    if isinstance(raw, str) and _NUMBER.fullmatch(raw.strip()):
         return int(raw)
     raise ProtocolError(f"{data.get('trnm', 'reply')} without a numeric return_code")
 
