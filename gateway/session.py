@@ -60,7 +60,14 @@ class Session:
     # -- what the shell reports ------------------------------------------------------------------------
 
     def start(self, now: float, *, at_once: bool = False) -> list[Action]:
-        """Begin; waits a random moment first unless ``at_once`` (a standby that takes over)."""
+        """Begin; waits a random moment first unless ``at_once`` (a standby that takes over).
+
+        While a person holds the breaker open nothing begins.
+        """
+        self._expect(State.IDLE)
+        if self.retry.held:
+            self._move(State.PARKED, now)
+            return self._flush()
         self._move(State.BACKOFF, now)
         delay = 0.0 if at_once else self._policy.start_delay(self._random())
         self._delay_before, self._deadline = delay, now + delay

@@ -23,7 +23,7 @@ class State(StrEnum):
 
 _ENDS = frozenset({State.BACKOFF, State.PARKED, State.IDLE})
 MOVES: dict[State, frozenset[State]] = {
-    State.IDLE: frozenset({State.BACKOFF}),
+    State.IDLE: frozenset({State.BACKOFF, State.PARKED}),
     State.BACKOFF: frozenset({State.TOKEN, State.PARKED, State.IDLE}),
     State.TOKEN: _ENDS | {State.CONNECTING},
     State.CONNECTING: _ENDS | {State.LOGIN},
