@@ -62,10 +62,14 @@ class _Waiting:
 
 
 def connect(url: str) -> Redis:
-    """Return a client that never waits longer than TIMEOUT seconds and never retries by itself."""
+    """Return a client that never retries by itself. Its callers bound each use with ``asyncio.timeout``.
+
+    The library's own timeout would lose cancellations (Python 3.11's ``asyncio.wait_for`` does), so that a
+    process told to stop would go on.
+    """
     return Redis.from_url(
         url,
-        socket_timeout=TIMEOUT,
+        socket_timeout=None,
         socket_connect_timeout=TIMEOUT,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
@@ -159,7 +163,8 @@ class Bus:
         while True:
             try:
                 async with self.client.pubsub() as channel:
-                    await channel.subscribe(keys.WANTED_CHANNEL)
+                    async with asyncio.timeout(TIMEOUT):
+                        await channel.subscribe(keys.WANTED_CHANNEL)
                     while True:
                         if await channel.get_message(ignore_subscribe_messages=True, timeout=30.0):
                             self._poll_now.set()
@@ -209,9 +214,11 @@ class Bus:
         """Learn which last values an earlier owner left, so that their number stays bounded.
 
         Raises:
-            redis.RedisError: Redis does not answer.
+            redis.RedisError, TimeoutError: Redis does not answer.
         """
-        for name in await self.client.hkeys(keys.LAST):
+        async with asyncio.timeout(TIMEOUT):
+            names = await self.client.hkeys(keys.LAST)
+        for name in names:
             self._last_due.setdefault(str(name, "utf-8") if isinstance(name, bytes) else name, 0.0)
 
     # -- inside ---------------------------------------------------------------------------------------

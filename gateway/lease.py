@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 from redis.asyncio import Redis
 
 from gateway import keys
+from gateway.bus import TIMEOUT
 
 #: Seconds after which a standby that stopped reporting no longer counts.
 STANDBY_TTL = 5.0
@@ -56,7 +58,7 @@ class Lease:
         After a true answer ``fence`` is the number to stamp rows with. It changes when the lease had lapsed.
 
         Raises:
-            redis.RedisError: Redis does not answer; nothing is known about the lease.
+            redis.RedisError, TimeoutError: Redis does not answer; nothing is known about the lease.
         """
         fence, holder = await self._eval(_ACQUIRE, self._keys, self._owner, self._ttl_ms)
         self.holder = holder.decode().rpartition("|")[0]
@@ -68,7 +70,7 @@ class Lease:
         """Give the lease up, if it is ours.
 
         Raises:
-            redis.RedisError: Redis does not answer; the lease ends with its TTL.
+            redis.RedisError, TimeoutError: Redis does not answer; the lease ends with its TTL.
         """
         await self._eval(_RELEASE, self._keys[:1], self._owner)
 
@@ -76,23 +78,25 @@ class Lease:
         """Report this process as a standby.
 
         Raises:
-            redis.RedisError: Redis does not answer.
+            redis.RedisError, TimeoutError: Redis does not answer.
         """
-        await self._client.zadd(self._standby, {self._owner: time.time()})
-        await self._client.expire(self._standby, 60)
+        async with asyncio.timeout(TIMEOUT):
+            await self._client.zadd(self._standby, {self._owner: time.time()})
+            await self._client.expire(self._standby, 60)
 
     async def standbys(self) -> int:
         """Return how many other processes stand by.
 
         Raises:
-            redis.RedisError: Redis does not answer.
+            redis.RedisError, TimeoutError: Redis does not answer.
         """
         oldest = time.time() - STANDBY_TTL
-        async with self._client.pipeline(transaction=False) as pipe:
+        async with asyncio.timeout(TIMEOUT), self._client.pipeline(transaction=False) as pipe:
             pipe.execute_command("ZREMRANGEBYSCORE", self._standby, "-inf", oldest)
             pipe.execute_command("ZREM", self._standby, self._owner)
             pipe.execute_command("ZCARD", self._standby)
             return int((await pipe.execute())[-1])
 
     async def _eval(self, script: str, names: list[str], *arguments: str | int) -> Any:
-        return await self._client.eval(script, len(names), *names, *arguments)
+        async with asyncio.timeout(TIMEOUT):
+            return await self._client.eval(script, len(names), *names, *arguments)
