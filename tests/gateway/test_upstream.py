@@ -68,9 +68,10 @@ async def test_the_end_of_a_gateway_closes_its_connection(simulator, desk):
 
 
 async def test_a_gateway_told_to_stop_stops_whatever_it_is_writing(simulator, desk):
-    for _ in range(8):
-        async with gateway(config_for(simulator), within=3.0):
-            await desk.session("LIVE")
+    simulator.switch("accept-then-close")
+    for _ in range(5):
+        async with gateway(config_for(simulator, retry=replace(RETRY, attempt_limit=4)), within=3.0):
+            await desk.session("PARKED")
         assert desk.state() == "IDLE"
 
 
