@@ -100,7 +100,11 @@ class Planner:
         else:
             later = [at for topic, at in self._refused.items() if topic in self._wanted]
             staying = self.registered - self._removing
-            later += [at for topic, at in self._leaving.items() if topic in staying]
+            later += [
+                max(at, self._refused.get(topic, at))
+                for topic, at in self._leaving.items()
+                if topic in staying
+            ]
             self._due = max(min(later), self._next_frame) if later else None
         return self._due
 
@@ -139,12 +143,16 @@ class Planner:
         self._known = False
         self._asked -= batch.topics
         self._removing -= batch.topics
+        full = verdict is Verdict.LOWER_CAP and batch.direction is Direction.REG
+        if batch.direction is Direction.REG:
+            for topic in batch.topics - self.registered:
+                self._leaving.pop(topic, None)
         if verdict is Verdict.SLOW_DOWN:
             self._gap = min(MAX_GAP, self._gap * 2)
             self._next_frame = now + SLOW_PAUSE
-        elif verdict is Verdict.LOWER_CAP and len(batch.items) > 1:
+        elif full and len(batch.items) > 1:
             self._size = len(batch.items) // 2  # the true cap lies inside this batch: halve until it is found
-        elif verdict is Verdict.LOWER_CAP:
+        elif full:
             self.cap = min(self.cap, len(self._items()))
             self._size = self._configured_size
         else:
@@ -178,7 +186,10 @@ class Planner:
         return [
             topic
             for topic, at in self._leaving.items()
-            if (at <= now or crowded) and topic in self.registered and topic not in self._removing
+            if (at <= now or crowded)
+            and topic in self.registered
+            and topic not in self._removing
+            and topic not in self._refused
         ]
 
 
