@@ -66,6 +66,16 @@ def test_frames(text, frame):
     assert decode(text.encode()) == frame
 
 
+def test_long_messages_are_cut():
+    long = json.dumps("x" * 10_000)
+    for frame in (
+        decode('{"trnm":"REG","return_code":1,"return_msg":' + long + "}"),
+        decode('{"trnm":"SYSTEM","code":"R1","message":' + long + "}"),
+    ):
+        assert isinstance(frame, Ack | System)
+        assert frame.message == "x" * EXCERPT
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -239,6 +249,7 @@ def test_the_code_inside_a_message(message, code):
         (105110, "", Verdict.SLOW_DOWN),
         (105115, "", Verdict.LOWER_CAP),
         (105118, "", Verdict.LOWER_CAP),
+        (8001, "[8005:the code inside is the more specific one]", Verdict.RENEW_TOKEN),
         (100013, "", Verdict.RETRY),
         (1999, "", Verdict.RETRY),
     ],
