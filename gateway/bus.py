@@ -40,6 +40,15 @@ POLL = 0.5
 RECONNECT_FIRST, RECONNECT_CAP = 0.5, 5.0
 TIMEOUT = 2.0
 
+# KEYS: status, fence. ARGV: the status' fence, the status, its TTL in seconds, the channel. An owner that
+# slept through its lease must not speak for the slot any more.
+_TELL = """
+if tonumber(redis.call('GET', KEYS[2]) or '0') > tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[2])
+return 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -240,9 +249,11 @@ class Bus:
             yield "LPUSH", name, orjson.dumps(asdict(attempt))
             yield "LTRIM", name, 0, MAX_ATTEMPTS - 1
         for status in taken.statuses.values():
-            encoded = status.encode()
-            yield "SET", keys.STATUS.format(slot=status.slot), encoded, "EX", STATUS_TTL
-            yield "PUBLISH", keys.STATUS_CHANNEL, encoded
+            names = (keys.STATUS.format(slot=status.slot), keys.FENCE.format(slot=status.slot))
+            yield (
+                *("EVAL", _TELL, len(names), *names),
+                *(status.fence, status.encode(), STATUS_TTL, keys.STATUS_CHANNEL),
+            )
         if taken.statuses:
             yield "SET", keys.HEARTBEAT.format(name="gateway"), f"{time.time():.3f}", "EX", HEARTBEAT_TTL
 
