@@ -12,7 +12,7 @@ import redis
 from tests.browser import chromium
 from tests.engine import busybox_image, docker_client, docker_host
 from tests.require import IN_CI, require
-from tests.servers import nginx, postgres_url
+from tests.servers import nginx, postgres_port, postgres_url
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ __all__ = [
     "docker_client",
     "docker_host",
     "nginx",
+    "postgres_port",
     "postgres_url",
     "redis_client",
     "require",

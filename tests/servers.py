@@ -7,11 +7,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from tests.conditions import wait_until
 from tests.require import require
@@ -79,8 +82,8 @@ def postgres_programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """``DATABASE_URL`` of a private PostgreSQL server. As root it runs as the user ``postgres``."""
+def postgres_port() -> Iterator[int]:
+    """Port of a private PostgreSQL server. As root it runs as the user ``postgres``."""
     programs = postgres_programs()
     require(programs, "PostgreSQL server (Debian package postgresql)")
     assert programs is not None
@@ -107,7 +110,16 @@ def postgres_url() -> Iterator[str]:
         process = subprocess.Popen(server, stdout=log, stderr=log, cwd="/")  # noqa: S603 - Debian's own programs
     try:
         wait_until(lambda: listens(port), 20, "PostgreSQL accepts connections")
-        yield f"postgres://postgres@127.0.0.1:{port}/postgres"
+        yield port
     finally:
         stop(process, timeout=10)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_port: int) -> str:
+    """``DATABASE_URL`` of a new, empty database."""
+    server, name = f"postgres://postgres@127.0.0.1:{postgres_port}", f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    return f"{server}/{name}"

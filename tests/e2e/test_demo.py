@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.conditions import wait_until
 from tests.e2e.product import ROOT, Product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
@@ -64,6 +65,10 @@ def _play(product: Product) -> str:
     return done.stdout
 
 
+def _wait_for_the_closing_message(receiver: Receiver) -> None:
+    wait_until(lambda: len(receiver.messages) >= 2, 30, "the message that it is over")
+
+
 def _assert_told_once(receiver: Receiver) -> None:
     titles = [f"{one['title']} {one['message']}" for one in receiver.messages]
     assert len(titles) == 2, titles
@@ -83,6 +88,7 @@ def test_the_outage_opens_one_incident_sends_two_messages_and_resolves(
             worker = f"{sys.executable} -m celery -A portal worker -Q collect -n collect{number}@e2e"
             product.add_program(f"worker-collect-{number}", f"{worker} --pool prefork --concurrency 1")
         printed = _play(product)
+        _wait_for_the_closing_message(receiver)
         incidents = product.status()["incidents"]
     finally:
         product.close()
@@ -98,6 +104,7 @@ def test_without_an_engine_the_same_outage_is_a_process(tmp_path: Path, receiver
     try:
         product.start()
         printed = _play(product)
+        _wait_for_the_closing_message(receiver)
         assert "api-gateway" not in product.pids()
         assert not list((tmp_path / "data" / "processes").glob("api-gateway*"))
     finally:
