@@ -74,10 +74,15 @@ def _incidents_of(name: str) -> list[IncidentRow]:
 def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
     """Return nested configuration as sorted lines; at most 40."""
     if not isinstance(value, dict):
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        return [(prefix, text)] if prefix else []
+        return [(prefix, _plain(value))] if prefix else []
     lines = [line for key in sorted(value) for line in _flat(value[key], f"{prefix}.{key}".lstrip("."))]
     return lines[:40]
+
+
+def _plain(value: object) -> str:
+    if value in (None, "", []):
+        return "—"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value).removesuffix(".0")
 
 
 def incident(number: int) -> Context | None:

@@ -217,6 +217,11 @@ def session_word(state: str) -> str:
     }.get(state, state)
 
 
+def runtime_word(runtime: str) -> str:
+    """Return where a service runs; an unknown runtime is shown as it is."""
+    return {"docker": _("Container"), "process": _("Process")}.get(runtime, runtime)
+
+
 def mode_word(mode: str) -> str:
     """Return which Kiwoom server is meant."""
     return {

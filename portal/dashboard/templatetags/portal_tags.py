@@ -26,6 +26,7 @@ register.filter("mode_word", wording.mode_word)
 register.filter("feed_word", wording.feed_word)
 register.filter("overall", wording.overall)
 register.filter("level_word", wording.level_word)
+register.filter("runtime_word", wording.runtime_word)
 
 
 @register.filter
