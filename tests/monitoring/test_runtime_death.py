@@ -190,6 +190,19 @@ def test_processes_of_a_killed_supervisord_are_unknown_until_it_returns(folder: 
         swept("process", RunState.RUNNING)
 
 
+def test_starting_everything_anew_is_no_restart_of_a_process(folder: Path) -> None:
+    lab, memory = ProcessLab(folder), dict[str, object]()
+    with supervisord(folder):
+        name = lab.start(LOGS, restarts=True)
+        first = lab.runtime(memory).inspect(name)
+    with supervisord(folder):
+        wait_until(lambda: lab.runtime().inspect(name).state is RunState.RUNNING, what="it runs")
+        second = lab.runtime(memory).inspect(name)
+
+    assert first.started_at < second.started_at
+    assert second.restart_count == 0
+
+
 def children(pid: int) -> list[str]:
     """Pids of a process's children."""
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

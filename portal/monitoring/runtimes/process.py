@@ -207,10 +207,7 @@ class ProcessRuntime:
         """Return state, health and restarts seen; an ended process that was not stopped has crashed."""
         info = self._info(runtime_id)
         state = _STATES.get(info["statename"], RunState.UNKNOWN)
-        starts, restarts = self._memory.get(f"starts:{runtime_id}") or (info["start"], 0)
-        if info["start"] > starts:
-            restarts += 1
-        self._memory[f"starts:{runtime_id}"] = (info["start"], restarts)
+        restarts = self._restarts(runtime_id, info["start"])
         stopped = None
         if state is RunState.EXITED:
             stopped = info["statename"] == "STOPPED" or (
@@ -226,6 +223,26 @@ class ProcessRuntime:
             restart_count=restarts,
             config=self._config(runtime_id),
         )
+
+    def _restarts(self, runtime_id: str, start: int) -> int:
+        """Return the restarts seen under one supervisor; starting everything anew is none."""
+        name, supervisor = f"starts:{runtime_id}", self._supervisor_id()
+        match self._memory.get(name):
+            case (earlier, restarts, known) if known == supervisor:
+                restarts += start > earlier
+            case (_, restarts, *_):
+                pass
+            case _:
+                restarts = 0
+        self._memory[name] = (start, restarts, supervisor)
+        return int(restarts)
+
+    def _supervisor_id(self) -> str:
+        """Return the running supervisor's process number as it wrote it down, empty without one."""
+        try:
+            return (self._folder / "supervisord.pid").read_text().strip()
+        except OSError:
+            return ""
 
     def _config(self, runtime_id: str) -> dict[str, Any]:
         descriptor = self._descriptor(runtime_id)
