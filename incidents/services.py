@@ -251,7 +251,7 @@ def create_incident(**fields: Any) -> Incident:
         IntegrityError: another worker took the number or the fingerprint; call again.
     """
     last = Incident.objects.aggregate(last=Max("number"))["last"] or 0
-    slug = slugify(fields["title"], allow_unicode=True)[:80] or "incident"
+    slug = slugify(fields["title"].partition("(")[0], allow_unicode=True)[:80] or "incident"
     return Incident.objects.create(number=last + 1, slug=slug, **fields)
 
 

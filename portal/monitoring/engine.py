@@ -126,7 +126,7 @@ def _write(rule: Rule, sample: Sample, state: RuleState | None, after: Fold) -> 
 
 def _open(rule: Rule, sample: Sample, since: datetime) -> Alert:
     """Create the alert and signal its incident, in the caller's transaction."""
-    text = alert_text(rule, sample, since)
+    text = alert_text(rule, sample)
     alert, _new = Alert.objects.get_or_create(
         rule=rule,
         subject=sample.subject,

@@ -1,12 +1,11 @@
-"""One clear sentence for an alert: value, limit and since when, in the installation's language."""
+"""One clear sentence for an alert: value and limit, in the installation's language."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 from django.conf import settings
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -120,14 +119,10 @@ _SENTENCES: dict[RuleKind, Callable[[Sample, Rule], str]] = {
 }
 
 
-def alert_text(rule: Rule, sample: Sample, since: datetime) -> str:
-    """Return the alert's sentence in ``LANGUAGE_CODE`` with the local time since when, zone named."""
+def alert_text(rule: Rule, sample: Sample) -> str:
+    """Return the alert's sentence in ``LANGUAGE_CODE``; whoever shows it says since when."""
     with translation.override(settings.LANGUAGE_CODE):
-        began = timezone.localtime(since)
-        local = f"{began:%m-%d %H:%M:%S} {began.tzname()}"
-        text = _SENTENCES[RuleKind(rule.kind)](sample, rule)
-        ending = _(", since %(time)s") % {"time": local}
-        return text[: MAX_TEXT - len(ending)] + ending
+        return _SENTENCES[RuleKind(rule.kind)](sample, rule)[:MAX_TEXT]
 
 
 def closed_text(reason: str) -> str:
