@@ -64,8 +64,14 @@ class ContainerStage:
         """Import the image and start the container.
 
         Raises:
-            StageError: a container of that name exists and is not ours.
+            StageError: a container of that name exists and is not ours, or the Engine does not start it.
         """
+        try:
+            return self._start()
+        except (DockerException, OSError) as error:
+            raise StageError(f"the Docker Engine does not start it: {str(error)[:400]}") from error
+
+    def _start(self) -> float:
         self._remove_container()
         self._image_id = image.build(self._client)
         port = free_port()

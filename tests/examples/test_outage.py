@@ -105,3 +105,11 @@ def test_another_container_of_the_same_name_is_left_alone(
         other.reload()
     finally:
         other.remove(force=True)
+
+
+def test_an_engine_that_does_not_start_it_is_told_in_one_line() -> None:
+    client = docker.DockerClient(base_url="tcp://127.0.0.1:1", version="1.41")
+
+    with pytest.raises(stage.StageError, match=r"^the Docker Engine does not start it: .+$"):
+        stage.ContainerStage(client).start()
+    client.close()
