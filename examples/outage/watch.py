@@ -49,6 +49,8 @@ class Watch:
     runtime: str
     since: datetime
     numbers: set[int] = field(default_factory=set)
+    #: Highest CPU that was seen, in percent of one core.
+    peak: float = 0.0
 
     @property
     def fingerprint(self) -> str:
@@ -72,6 +74,7 @@ class Watch:
         ).first()
         if state is None:
             return Sight(incident=shown[0], incident_state=shown[1])
+        self.peak = max(self.peak, state.cpu_percent or 0.0)
         return Sight(
             state=state.state,
             health=state.health,
