@@ -2,6 +2,9 @@
 
 A heading starts in the first column. A fence may stand anywhere, also behind a list marker; one that is
 never closed runs to the end.
+
+The patterns are possessive where white space meets white space: a report may be one line of 2 MiB, and a
+pattern that looks again from each of its blanks would take hours.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-HEADING = re.compile(r"^(#{1,3})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
+HEADING = re.compile(r"^(#{1,3})[ \t]+((?:[^ \t]++|[ \t]++(?!#*+[ \t]*+$))*+)(?:[ \t]++#++)?[ \t]*+$")
 ANY_HEADING = re.compile(r"^#{1,6}(?:[ \t]|$)")
 _ESCAPED = re.compile(r"^\\(#{1,3}(?:[ \t].*)?)$")
 _MARKER = r"(?:[-*+]|\d{1,9}[.)])"
@@ -18,8 +21,9 @@ _FENCE = re.compile(rf"^\s*(?:{_MARKER}\s+(?:\[[ xX]\]\s+)?)*(`{{3,}}(?=[^`]*$)|
 ITEM = re.compile(rf"^ ?({_MARKER})[ \t]+(\S.*)$")
 BOX = re.compile(r"^\[([ xX])\](?:[ \t]+(.*))?$")
 RULE = re.compile(r"^\s*(?:-{3,}|\*{3,}|_{3,})\s*$")
-_BREAKS = re.compile(r"\s*(?:<br ?/?>\s*)+")
-_DELIMITER = re.compile(r"^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+_BREAKS = re.compile(r"(?<!\s)\s*+(?:<br ?/?>\s*+)+")
+_NEWLINES = re.compile(r"(?<!\s)\s*\n\s*")
+_DELIMITER = re.compile(r"^\s*+(?:\|\s*+)?:?-++:?\s*+(?:\|\s*+:?-++:?\s*+)*+(?:\|\s*+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,7 @@ def cells_of(line: str) -> tuple[str, ...]:
 
 def row_of(cells: Iterable[str]) -> str:
     """Print a table row; the reverse of :func:`cells_of`."""
-    texts = (
-        re.sub(r"\s*\n\s*", "<br>", cell.strip().replace("\r", "\n")).replace("|", "\\|") for cell in cells
-    )
+    texts = (_NEWLINES.sub("<br>", cell.strip().replace("\r", "\n")).replace("|", "\\|") for cell in cells)
     return "| " + " | ".join(texts) + " |"
 
 

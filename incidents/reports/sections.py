@@ -42,7 +42,7 @@ from incidents.reports.scan import (
 )
 
 _SUFFIXES = "|".join(re.escape(text) for kind in layout.SUFFIX.values() for text in kind.values())
-_TITLE = re.compile(rf"^(.*?)\s*[-–—:]\s+(?:{_SUFFIXES})$", re.IGNORECASE)
+_TITLE = re.compile(rf"^(.*?) ?[-–—:] (?:{_SUFFIXES})$", re.IGNORECASE)
 _TIME_LABEL = re.compile(
     r"^\**\s*(?:분석\s*일시|작성\s*일시|analysed|analyzed)(?:\s+at)?\s*:?\s*\**\s*:?\s*(.*)$", re.IGNORECASE
 )
@@ -128,8 +128,9 @@ class Reader:
 
     def _title(self, heading: str, lines: list[Line]) -> None:
         if heading:
-            match = _TITLE.match(heading)
-            self._document = replace(self._document, title=" ".join((match[1] if match else heading).split()))
+            words = " ".join(heading.split())
+            match = _TITLE.match(words)
+            self._document = replace(self._document, title=match[1] if match else words)
         rest = []
         for line in lines:
             label = None if line.fenced else _TIME_LABEL.match(line.text)

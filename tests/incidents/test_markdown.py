@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -299,3 +300,21 @@ def test_any_rows_that_people_write_are_stable_after_the_first_export(document):
     text = render(once)
     assert parse(text).document == once
     assert render(parse(text).document) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# a" + " " * 40_000 + "b\n",
+        "## a" + " #" * 20_000 + "b\n",
+        "# a" + " " * 40_000 + "- b\n",
+        "## 현재 상태\n\n| a | b | c | d |\n" + " " * 40_000 + "|x\n",
+        "## 현재 상태\n\n| a | b | c | d |\n" + "|-" * 20_000 + "x\n",
+        "## 현재 상태\n\n| a | b | c | d |\n|-|-|-|-|\n| a" + " " * 40_000 + "b | c | d | e |\n",
+    ],
+    ids=["heading", "closing marks", "title", "blank rule", "rule", "cell"],
+)
+def test_a_long_run_of_blanks_is_read_and_printed_in_one_pass(text):
+    start = time.process_time()
+    parse(render(parse(text).document))
+    assert time.process_time() - start < 1
