@@ -12,7 +12,7 @@ from incidents.reports import appendix, store
 from incidents.reports.draft import draft
 from incidents.reports.drafting import facts_of
 from incidents.reports.html import fragment, page
-from incidents.reports.layout import LANGUAGES, SUFFIX
+from incidents.reports.layout import ACCESS_TITLE, LANGUAGES, SUFFIX
 from incidents.reports.markdown import render as render_markdown
 from incidents.reports.model import PERSON, Document, Row
 from incidents.reports.rows import SECTIONS
@@ -77,6 +77,12 @@ def document_for(report: Report, language: str) -> Document:
         for row in draft(facts_of(report.incident, report.analysed_at), document.language).checklist
     }
     items = {row.key: row for row in translated.checklist}
+    sections["problems"] = tuple(
+        replace(row, title=ACCESS_TITLE[language])
+        if row.kind == "access" and row.title in ACCESS_TITLE.values()
+        else row
+        for row in sections["problems"]
+    )
     checklist = tuple(
         replace(item, text=items[item.key].text)
         if item.key in items and item.key in original and original[item.key].text == item.text

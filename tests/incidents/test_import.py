@@ -161,6 +161,19 @@ def test_importing_the_export_changes_no_row_of_the_database(seed, tmp_path):
     assert (out, err) == (f"{copy}: unchanged: INC-1 Infrastructure Down\n", "")
 
 
+def test_importing_the_english_export_changes_no_row_either(seed, tmp_path):
+    before, text = stored(), export(lang="en")
+    copy = tmp_path / "copy.md"
+    copy.write_text(text, encoding="utf-8")
+
+    out, _err = load(copy)
+
+    assert "### 3. External access" in text
+    assert out == f"{copy}: unchanged: INC-1 Infrastructure Down\n"
+    assert stored() == before
+    assert export(lang="en") == text
+
+
 def test_importing_an_edited_report_updates_its_incident_and_keeps_the_rest(seed, seed_report, tmp_path):
     kept = {row.pk for row in seed.causerow_set.all()}
     text = seed_report.read_text(encoding="utf-8")
