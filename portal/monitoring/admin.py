@@ -194,6 +194,12 @@ class RuleAdmin(HasHistory):
         """Severity, as a word and a colour."""
         return rule.severity, rule.get_severity_display()
 
+    def save_model(self, request: HttpRequest, obj: Rule, form: ModelForm[Rule], change: bool) -> None:
+        """Start afresh when it looks at something else from now on."""
+        super().save_model(request, obj, form, change)
+        if change and {"kind", "service_pattern"} & set(form.changed_data):
+            engine.start_afresh(obj, at=timezone.now())
+
     def delete_model(self, request: HttpRequest, obj: Rule) -> None:
         """Close its alerts first: deleting must not leave an incident that nothing can clear."""
         engine.close_alerts(Alert.objects.filter(rule=obj), reason="unwatched", at=timezone.now())

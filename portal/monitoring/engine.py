@@ -167,8 +167,8 @@ def _open(rule: Rule, sample: Sample, since: datetime) -> Alert:
 
 
 def signal_key(alert: Alert) -> str:
-    """Return the key of the alert's signal in its incident."""
-    return f"{alert.rule.name}|{alert.subject}"[:200]
+    """Return the key of the alert's signal in its incident; it outlives a new name of the rule."""
+    return f"rule:{alert.rule_id}|{alert.subject}"[:200]
 
 
 def close_alerts(alerts: QuerySet[Alert], *, reason: str, at: datetime) -> list[Alert]:
@@ -193,6 +193,13 @@ def close_alerts(alerts: QuerySet[Alert], *, reason: str, at: datetime) -> list[
     return closed
 
 
+def start_afresh(rule: Rule, *, at: datetime) -> list[Alert]:
+    """Close the alerts of a rule that looks at something else now: no sample would ever close them."""
+    closed = close_alerts(Alert.objects.filter(rule=rule), reason="unwatched", at=at)
+    RuleState.objects.filter(rule=rule).delete()
+    return closed
+
+
 def close_unwatched(at: datetime) -> list[Alert]:
     """Close alerts of rules, services and endpoints that were switched off or deleted."""
     gone = Q(rule__enabled=False) | Q(service__enabled=False) | Q(rule__kind="probe", subject__in=_off())
@@ -206,7 +213,9 @@ def close_unwatched(at: datetime) -> list[Alert]:
 def _off() -> Iterable[str]:
     """Return the subjects of open probe alerts whose endpoint is switched off or gone."""
     subjects = set(
-        Alert.objects.filter(closed_at=None, rule__kind="probe").values_list("subject", flat=True)[:1000]
+        Alert.objects.filter(closed_at=None, rule__kind="probe", subject__startswith="endpoint:").values_list(
+            "subject", flat=True
+        )[:1000]
     )
     numbers = {int(subject.partition(":")[2]) for subject in subjects}
     watched = Endpoint.objects.filter(pk__in=numbers, enabled=True).values_list("pk", flat=True)

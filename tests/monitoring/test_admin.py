@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from portal.monitoring import engine
 from portal.monitoring.models import Alert, Endpoint, Observation, ProbeKind, Rule, Service
 from tests.monitoring.stage import NOW, Stage, failing, firing, incident
 
@@ -122,6 +123,39 @@ def test_a_rules_new_threshold_is_saved_and_judges_the_next_sample(admin: Client
     assert answer.status_code == 302
     Stage().sweep(log_rate=25.0)
     assert firing() == {"log-flood"}
+
+
+def test_the_alert_of_a_renamed_rule_still_clears_its_incident(admin: Client) -> None:
+    stage = Stage()
+    stage.sweep(failing(9))
+    address = url("monitoring_rule", "change", Rule.objects.get(name="health-streak").pk)
+    assert admin.post(address, form_of(admin, address, name="unhealthy")).status_code == 302
+    stage.sweep()
+
+    assert firing() == set()
+    assert incident().green_since is not None
+
+
+@pytest.mark.parametrize("changes", [{"kind": "probe"}, {"service_pattern": "web-*"}])
+def test_a_rule_that_looks_elsewhere_lets_go_of_what_it_looked_at(
+    admin: Client, changes: dict[str, str]
+) -> None:
+    stage = Stage()
+    stage.sweep(failing(9))
+    address = url("monitoring_rule", "change", Rule.objects.get(name="health-streak").pk)
+    assert admin.post(address, form_of(admin, address, **changes)).status_code == 302
+    stage.sweep(failing(10))
+
+    assert firing() == set()
+    assert incident().green_since is not None
+    assert engine.close_unwatched(stage.at) == []
+
+
+def test_a_probe_rule_may_have_an_alert_of_another_kind() -> None:
+    Stage().sweep(failing(9))
+    Rule.objects.filter(name="health-streak").update(kind="probe")
+
+    assert engine.close_unwatched(NOW) == []
 
 
 def test_deleting_a_rule_closes_its_alerts_first(admin: Client) -> None:

@@ -57,7 +57,8 @@ def test_a_default_rule_opens_at_its_limit_and_closes_below_the_lower_one(
         assert stage.sweep(**given(bad)) == []
     assert [alert.rule.name for alert in stage.sweep(**given(bad))] == [rule]
     assert incident().fingerprint == FINGERPRINT
-    assert incident().signals.get().key == f"{rule}|docker:api-gateway"
+    detail = incident().signals.get().detail
+    assert (detail["rule"], detail["subject"]) == (rule, "docker:api-gateway")
 
     for _sweep in range(closes_after + 5):
         stage.sweep(**given(between))

@@ -47,7 +47,7 @@ def test_every_alert_of_one_service_attaches_to_one_incident(burning: Stage) -> 
 
 
 def test_the_signal_carries_the_measured_values(burning: Stage) -> None:
-    detail = incident().signals.get(key__startswith="log-flood").detail
+    detail = incident().signals.get(detail__rule="log-flood").detail
     assert (detail["value"], detail["limit"], detail["kind"]) == (5_000.0, 100.0, "log_flood")
     assert (detail["failing_streak"], detail["cpu_percent"], detail["health"]) == (9, 100.0, "unhealthy")
 
