@@ -5,22 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import redis
 from celery import shared_task
 from django.conf import settings
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from redis.exceptions import LockNotOwnedError
 
 from incidents import checklist, evidence, notifications, outbox, queue, services
-from incidents.models import OPEN_STATES, ChecklistItem, Incident
+from incidents.models import OPEN_STATES, ChecklistItem, Incident, State
 from incidents.reports.drafting import draft_report, findings
 
 logger = logging.getLogger(__name__)
 
 #: A freeze that nobody began this long after the opening is asked for again.
 FREEZE_LATE = timedelta(seconds=30)
+#: A freeze without a draft after this long died with its worker: no task lives longer than 60 s.
+FREEZE_LOST = timedelta(seconds=90)
+#: A lost freeze is begun again until so long after the opening, and while resolved at most as long.
+FREEZE_TRIED = timedelta(minutes=10)
 #: Incidents whose freeze is asked for in one sweep.
 FREEZE_BATCH = 20
 #: Checklist items verified by one request.
@@ -43,10 +49,21 @@ def resolve_green() -> None:
             return
         now = timezone.now()
         services.resolve_green(now=now)
-        waiting = Incident.objects.filter(state__in=OPEN_STATES, frozen_at=None)
+        _release_lost(now)
+        open_or_just_over = Q(state__in=OPEN_STATES) | Q(
+            state=State.RESOLVED, import_key=None, resolved_at__gte=now - FREEZE_TRIED
+        )
+        waiting = Incident.objects.filter(open_or_just_over, frozen_at=None)
         for incident in waiting[:FREEZE_BATCH]:
             if now - incident.burning_since >= FREEZE_LATE:
                 queue.enqueue_freeze(incident.pk)
+
+
+def _release_lost(now: datetime) -> None:
+    """Give back the freezes of killed workers."""
+    Incident.objects.alias(burning=Coalesce("reopened_at", "opened_at")).filter(
+        frozen_at__lt=now - FREEZE_LOST, burning__gte=now - FREEZE_TRIED
+    ).exclude(report__drafted_at__gte=F("frozen_at")).update(frozen_at=None)
 
 
 @shared_task(name="incidents.verify_checklist", ignore_result=True)

@@ -166,3 +166,30 @@ def test_opening_asks_a_worker_to_freeze_and_the_sweep_asks_again(
     tasks.freeze(incident.pk)
     tasks.resolve_green()
     assert redis_client.llen("ops") == 2
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+def test_a_freeze_that_died_with_its_worker_is_asked_for_again(redis_client, resolved):
+    now = timezone.now()
+    incident = fire(at=now - timedelta(seconds=100)).incident
+    type(incident).objects.update(frozen_at=now - timedelta(seconds=91))
+    if resolved:
+        services.clear(fingerprint=FINGERPRINT, key="health|api-gateway", at=now - timedelta(seconds=60))
+        services.resolve_green(now=now - timedelta(seconds=30))
+    tasks.resolve_green()
+    assert redis_client.llen("ops") == 1
+
+    tasks.freeze(incident.pk)
+    assert Report.objects.get(incident=incident).drafted_at is not None
+    type(incident).objects.update(frozen_at=now - timedelta(seconds=91))
+    tasks.resolve_green()
+    assert redis_client.llen("ops") == 1, "it was drafted"
+
+
+def test_a_freeze_that_never_succeeds_is_given_up(redis_client):
+    now = timezone.now()
+    incident = fire(at=now - timedelta(minutes=11)).incident
+    type(incident).objects.update(frozen_at=now - timedelta(minutes=2))
+    tasks.resolve_green()
+
+    assert redis_client.llen("ops") == 0
