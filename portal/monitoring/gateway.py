@@ -8,6 +8,7 @@ from django.conf import settings
 
 from gateway.status import FeedState, GatewayStatus, read_statuses
 from portal.monitoring import store
+from portal.monitoring.logs import safe_line
 from portal.monitoring.models import RuleKind
 from portal.monitoring.samples import Sample
 
@@ -37,7 +38,7 @@ def _sample(slot: str, status: GatewayStatus | None, now: datetime) -> Sample:
             "feed": status.feed.value,
             "session": status.session,
             "attempts": status.attempts,
-            "last_error": status.last_error[:300],
+            "last_error": safe_line(status.last_error)[:300],
             "next_retry_s": status.next_retry_s,
             "breaker": status.breaker,
         }

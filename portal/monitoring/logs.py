@@ -33,9 +33,9 @@ _CONTROL = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _KEY = (
-    r"(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|app[-_]?key|secret[-_]?key|api[-_]?key|"
-    r"client[-_]?secret|access[-_]?token|refresh[-_]?token|id[-_]?token|token|secret|passw(?:or)?d|passwd|pwd|"
-    r"private[-_]?key|credentials?)"
+    r"(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|app[-_]?key|api[-_]?key|"
+    r"secret[-_]?(?:access[-_]?)?key|client[-_]?secret|access[-_]?token|refresh[-_]?token|id[-_]?token|token|secret|passw(?:or)?d|passwd|pwd|"
+    r"access[-_]?key(?:[-_]?id)?|session[-_]?id|private[-_]?key|credentials?)"
 )
 _ACCOUNT_KEY = r"(?:account(?:[-_ ]?(?:no|number|num))?|acct(?:[-_]?no)?|acnt(?:[-_]?no)?|계좌(?:\s?번호)?)"
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -46,14 +46,16 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"\1[secret]",
     ),
+    (re.compile(r"(?i)\b((?:set-)?cookie[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[^\r\n\"']+"), r"\1[secret]"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 [secret]"),
     (
         re.compile(
-            rf"(?i)((?<![a-z]){_KEY}[\"']?\s{{0,3}}[:=]\s{{0,3}})(?!\[secret\])(\"[^\"]*\"|'[^']*'|[^\s\"',;&)}}\]]+)"
+            rf"(?i)({_KEY}\\{{0,3}}[\"']?\s{{0,3}}[:=]\s{{0,3}})(?![\"']?\[secret\])"
+            r"(\\{1,3}[\"'][^\"'\\]*|\"[^\"]*\"|'[^']*'|[^\s\"',;&)}\]]+)"
         ),
         r"\1[secret]",
     ),
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/@:]{1,200}:[^\s/@]{1,200}@"), r"\1[secret]@"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/@]{1,400}@"), r"\1[secret]@"),
     (
         re.compile(rf"(?i)({_ACCOUNT_KEY}[\"']?\s{{0,3}}[:=]?\s{{0,3}}[\"']?)\d[\d-]{{5,18}}\d"),
         r"\1[account]",

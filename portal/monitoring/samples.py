@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from portal.monitoring.collector import Reading
+from portal.monitoring.logs import mask_secrets
 from portal.monitoring.models import Endpoint, Health, RuleKind, RunState, Service, ServiceState
 
 MIB = 1024 * 1024
@@ -124,5 +125,5 @@ def of_endpoint(endpoint: Endpoint) -> Sample:
         at=endpoint.at,
         value=None if endpoint.ok is None else 0.0 if endpoint.ok else 1.0,
         service=service,
-        extra={"endpoint": endpoint.name, "url": endpoint.url, "result": endpoint.detail},
+        extra={"endpoint": endpoint.name, "url": mask_secrets(endpoint.url), "result": endpoint.detail},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.core.serializers import serialize
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
@@ -220,3 +221,19 @@ def test_alerts_of_a_gateway_slot_that_is_not_configured_any_more_close() -> Non
         rule=rule, subject="gateway:old", fingerprint="gateway:old", severity="critical", opened_at=NOW
     )
     assert unwatched() == set()
+
+
+def test_an_alert_and_its_incident_hold_no_secret_of_an_address() -> None:
+    endpoint = Endpoint.objects.create(
+        name="feed", kind=ProbeKind.HTTP, url="https://bob:hunter2@example.invalid/?token=hunter2"
+    )
+    for second in range(3):
+        reading = ProbeReading(
+            ok=False, at=NOW + timedelta(seconds=second), latency_ms=None, detail="HTTP 500"
+        )
+        engine.evaluate(services.record_probes([(endpoint, reading)]))
+
+    told = [incident(), *incident().signals.all(), *incident().timeline.all(), *Alert.objects.all()]
+    text = serialize("json", [*told, *incident().notifications.all()])
+    assert "example.invalid" in text
+    assert "hunter2" not in text
