@@ -79,7 +79,7 @@ def root_cause(facts: Facts, words: Words) -> str:
         used.append(words("메모리 {v}", "memory {v}", v=words.size(memory)))
     if used and ranked[0].kind in (Kind.RETRY, Kind.MEMORY, Kind.CPU, Kind.HEALTH):
         parts.append(words("{s} {u} 사용", "{s} uses {u}", s=facts.service, u=", ".join(used)))
-    failed = [one for one in facts.endpoints if one.get("ok") is False]
+    failed = facts.failed_probes
     if facts.streak and ranked[0].kind is not Kind.HEALTH:
         parts.append(words("헬스체크 {n}회 연속 실패", "{n} failed health checks in a row", n=facts.streak))
     elif failed and ranked[0].kind is not Kind.PROBE:
@@ -116,7 +116,7 @@ def _cause_phrase(facts: Facts, kind: Kind, words: Words) -> str:
                 share=share,
             )
         case Kind.CRASH:
-            count = int(facts.number("restart_count") or 0)
+            count = facts.restarts
             exit_code = facts.metrics.get("exit_code")
             if count:
                 return words(
@@ -146,8 +146,7 @@ def _cause_phrase(facts: Facts, kind: Kind, words: Words) -> str:
                 n=facts.streak or 1,
             )
         case Kind.PROBE:
-            failed = [one for one in facts.endpoints if one.get("ok") is False]
-            return words("접속 확인 {n}건 실패", "{n} failed probes", n=len(failed))
+            return words("접속 확인 {n}건 실패", "{n} failed probes", n=len(facts.failed_probes))
 
 
 def _problems(facts: Facts, words: Words) -> tuple[Problem, ...]:

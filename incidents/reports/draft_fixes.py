@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,11 +53,10 @@ def rows(facts: Facts, words: Words) -> Remedies:
 
 
 def _commands(facts: Facts, words: Words) -> tuple[Command, ...]:
-    name = facts.unit
-    if not name:
-        return ()
+    name = shlex.quote(facts.unit)
     control = "supervisorctl -c var/supervisord.conf"
-    url = next((str(one.get("url")) for one in facts.endpoints if one.get("kind") == "http"), None)
+    own = (str(one.get("url")) for one in facts.own_endpoints if one.get("kind") == "http")
+    url = next(own, None)
     if facts.docker:
         restart, logs = f"docker restart {name}", f"docker logs -f {name} --tail 100"
         check = f"docker inspect --format '{{{{json .State.Health}}}}' {name}"
@@ -66,14 +66,21 @@ def _commands(facts: Facts, words: Words) -> tuple[Command, ...]:
             f"{control} tail {name}",
             f"{control} status {name}",
         )
+    known = bool(facts.unit and (facts.metrics or facts.inspect))
     lines = [
-        ("restart", words("{s} 재시작", "Restart {s}", s=name), restart),
-        ("logs", words("로그 확인", "Read the log"), logs),
-        ("check", words("상태 확인", "Check the state"), f"curl {url}" if url else check),
+        ("restart", words("{s} 재시작", "Restart {s}", s=facts.unit), restart if known else ""),
+        ("logs", words("로그 확인", "Read the log"), logs if known else ""),
+        (
+            "check",
+            words("상태 확인", "Check the state"),
+            # A container's label may have chosen the address, and people paste commands.
+            f"curl {shlex.quote(url)}" if url else check if known else "",
+        ),
     ]
     return tuple(
         Command(comment=comment, command=command, provenance=INFERRED, key=f"command:{key}")
         for key, comment, command in lines
+        if command
     )
 
 
@@ -105,7 +112,7 @@ def _code_problems(facts: Facts, words: Words) -> tuple[CodeProblem, ...]:
             problem=problem,
             current=current,
             right=right,
-            provenance=MEASURED,
+            provenance=INFERRED if key == "limit" else MEASURED,
             evidence=facts.evidence("logs"),
             key=f"code:{key}",
         )

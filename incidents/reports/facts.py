@@ -227,13 +227,31 @@ class Facts:
         """Whether it restarts again and again, or ended by itself with an error."""
         code = self.number("exit_code")
         ended = self.metrics.get("state") == "exited" and code not in (None, 0, 130, 143)
-        return ended or (self.number("restart_count") or 0) >= 3
+        return ended or self.restarts >= 3
+
+    @property
+    def restarts(self) -> int:
+        """Restarts within the frozen history: the runtime's own count is of the container's whole life."""
+        counts = [number(row.get("restart_count")) for row in mappings(self.metrics.get("series"))]
+        before = next((count for count in counts if count is not None), 0.0)
+        return int((self.number("restart_count") or 0) - before)
 
     @property
     def endpoints(self) -> list[Mapping[str, Any]]:
         """The probe matrix."""
         source = next((one for one in self.sources if one.kind == "probes"), None)
         return mappings(source.data.get("endpoints")) if source else []
+
+    @property
+    def own_endpoints(self) -> list[Mapping[str, Any]]:
+        """The endpoints of the service and those of nobody in particular, such as a public address."""
+        own = ("", None, self.service, self.unit)
+        return [one for one in self.endpoints if one.get("service") in own]
+
+    @property
+    def failed_probes(self) -> list[Mapping[str, Any]]:
+        """Those that failed; another service's failure is no effect of this outage."""
+        return [one for one in self.own_endpoints if one.get("ok") is False]
 
     @property
     def slots(self) -> list[Mapping[str, Any]]:
@@ -282,7 +300,7 @@ class Facts:
         return _scored(Kind.MEMORY, rules)
 
     def _simple(self) -> list[Candidate | None]:
-        failed = [one for one in self.endpoints if one.get("ok") is False]
+        failed = self.failed_probes
         streak = self.streak or 0
         return [
             _scored(Kind.CRASH, [(60, "restart loop or exit by error")]) if self.crashed else None,

@@ -68,6 +68,7 @@ def metrics(names: list[str], now: datetime) -> Iterator[Captured]:
                 "cpu_percent": row.cpu_percent,
                 "memory_bytes": row.memory_bytes,
                 "failing_streak": row.failing_streak,
+                "restart_count": row.restart_count,
                 "log_lines_per_s": row.log_lines_per_s,
             }
             for row in reversed(rows.order_by("-at")[:MAX_SERIES])

@@ -148,7 +148,7 @@ def test_without_any_evidence_nothing_is_measured_guessed_or_found(incident):
     drafted(incident, *EvidenceKind)
     text = reports.render(incident, "summary", "md", "ko")
 
-    assert text.count("데이터 없음") == 12
+    assert text.count("데이터 없음") == 13, "not even which command would help"
     assert not re.search(r"\d+(\.\d+)?\s?(%|GB|MB|회|줄)", text)
     assert findings(incident, NOW) == []
 
@@ -263,3 +263,43 @@ def test_importing_a_draft_s_export_changes_no_row_and_takes_no_origin(incident,
     assert document_for(report, "ko") == before
     assert [list(part.stored._default_manager.values()) for part in SECTIONS] == origins
     assert reports.render(incident, "summary", "md", language) == text
+
+
+def test_a_failing_endpoint_of_another_service_is_no_effect_of_this_outage(incident):
+    other = {**endpoint("http", "host", "http://127.0.0.1:1/", False, "refused", None), "service": "billing"}
+    report, _frozen = drafted(
+        incident,
+        EvidenceKind.LOGS,
+        EvidenceKind.HEALTH,
+        metrics={"failing_streak": 0, "health": "none"},
+        probes={"endpoints": [other]},
+    )
+
+    assert report.root_cause.endswith("→ api-gateway CPU 102.80%, 메모리 10.23 GB 사용")
+    assert report.accessrow_set.get().result == "❌ refused"
+
+
+def test_restarts_of_long_ago_are_no_crash_of_today(incident):
+    calm = {"restart_count": 7, "series": [{"at": NOW.isoformat(), "restart_count": 7}]}
+    report, _frozen = drafted(incident, EvidenceKind.LOGS, metrics=calm)
+    assert report.root_cause.startswith("api-gateway 메모리 과다 사용")
+
+    loop = {"restart_count": 7, "series": [{"at": NOW.isoformat(), "restart_count": 3}]}
+    freeze(incident, EvidenceKind.LOGS, metrics=loop)
+    assert "반복 재시작 (4회)" in draft_report(incident=incident, now=after(90)).root_cause
+
+
+def test_no_command_is_drafted_for_a_container_that_nobody_saw(incident):
+    kinds = [kind for kind in EvidenceKind if kind is not EvidenceKind.PROBES]
+    hostile = {**endpoint("http", "host", "http://127.0.0.1/$(id);x", False, "refused", None)}
+    report, _frozen = drafted(incident, *kinds, probes={"endpoints": [hostile]})
+
+    (row,) = report.emergencycommand_set.all()
+    assert row.command == "curl 'http://127.0.0.1/$(id);x'"
+
+
+def test_what_no_number_shows_is_not_called_measured(incident):
+    report, _frozen = drafted(incident)
+
+    assert report.codeproblem_set.get(draft_key="code:interval").provenance == Provenance.MEASURED
+    assert report.codeproblem_set.get(draft_key="code:limit").provenance == Provenance.INFERRED

@@ -76,6 +76,7 @@ def test_history_is_bounded_in_time_and_rows(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(evidence, "MAX_SERIES", 4)
     series = only(evidence.metrics([NAME], stage.at), EvidenceKind.METRICS)["series"]
     assert len(series) == 4
+    assert series[0]["restart_count"] == 0
     assert datetime.fromisoformat(series[-1]["at"]) == stage.at - timedelta(seconds=5), "the newest are kept"
 
 
