@@ -74,7 +74,7 @@ def sweep(runtime: Runtime, memory: MutableMapping[str, Any]) -> Sweep:
     at = datetime.now(UTC)
     try:
         listed = runtime.list()
-    except RuntimeUnavailable as error:
+    except RuntimeProblem as error:  # a refusal tells as little about the services as silence
         return Sweep(runtime=runtime.kind, at=at, error=str(error), ms=_ms(started))
     _forget(memory, {found.runtime_id for found in listed})
     answers = _ask(runtime, listed, memory, started + SWEEP_LIMIT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 import redis
@@ -23,7 +24,8 @@ from portal.monitoring.models import (
     ServiceState,
 )
 from tests.conditions import wait_until
-from tests.monitoring.stage import NOW
+from tests.monitoring.stage import NOW, Stage
+from tests.monitoring.test_probes import http_server
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +44,28 @@ def test_a_sweep_that_is_still_running_keeps_the_next_one_out() -> None:
         assert store.costs() == [], "the second sweep did nothing"
     tasks.collect("docker")
     assert [cost.runtime for cost in store.costs()] == ["docker"]
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_services_of_an_engine_that_refuses_to_list_are_unknown(settings) -> None:
+    Stage().sweep()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        known = handler.path == "/version"
+        body = b'{"ApiVersion": "1.45"}' if known else b'{"message": "forbidden by the proxy"}'
+        handler.send_response(200 if known else 403)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    with http_server(answer) as url:
+        settings.DOCKER_HOST = url.replace("http://", "tcp://")
+        tasks.collect("docker")
+
+    state = Service.objects.get().state
+    assert (state.state, state.error) == (RunState.UNKNOWN, "list: forbidden by the proxy")
+    assert store.costs()[0].error == state.error
 
 
 @pytest.mark.usefixtures("redis_client")

@@ -129,7 +129,7 @@ class Runtime(Protocol):
         """Return every watched service, running or not.
 
         Raises:
-            RuntimeUnavailable: the runtime does not answer.
+            RuntimeProblem: the runtime does not answer, or refuses.
         """
         ...
 
