@@ -22,6 +22,8 @@ from incidents.reports.model import Document, Issue
 
 #: Largest report file, in bytes.
 MAX_BYTES = 2 * 1024 * 1024
+#: Most lines of a report: each may become a row, and all rows are written in one transaction (some 10 s).
+MAX_LINES = 10_000
 #: Tries against another import or a signal that takes the same number.
 RACE_TRIES = 5
 _HEALTHY = re.compile(r"🟢|healthy|정상|\bok\b|✅", re.IGNORECASE)
@@ -46,7 +48,7 @@ def read_file(path: Path) -> str:
     """Return the text of a report file without reading more than :data:`MAX_BYTES` of it.
 
     Raises:
-        ImportRefused: it cannot be read, is too large, is binary or is not UTF-8.
+        ImportRefused: it cannot be read, is too large or too long, is binary or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
@@ -80,6 +82,11 @@ def decode(raw: bytes, name: str) -> str:
             _("%(path)s is not UTF-8 (line %(line)d). Save it as UTF-8 and import it again.")
             % {"path": name, "line": line}
         ) from error
+    if text.count("\n") > MAX_LINES:
+        raise ImportRefused(
+            _("%(path)s has more than %(lines)d lines. Give the report alone, without logs.")
+            % {"path": name, "lines": MAX_LINES}
+        )
     if not text.strip():
         raise ImportRefused(_("%(path)s is empty. Give a Markdown file.") % {"path": name})
     return text

@@ -261,6 +261,15 @@ def test_a_file_of_50_mb_is_refused_without_being_read(tmp_path):
     assert stored() == before
 
 
+def test_a_report_of_more_lines_than_a_report_has_is_refused_before_a_row_is_written(tmp_path):
+    path, before = tmp_path / "log.md", stored()
+    path.write_text("# t\n\n## Direct causes\n\n" + "- a\n" * importing.MAX_LINES)
+
+    with pytest.raises(CommandError, match=r"more than 10000 lines\. Give"):
+        load(path)
+    assert stored() == before
+
+
 def test_broken_parts_of_a_report_are_kept_and_each_named_with_its_line(tmp_path):
     path = tmp_path / "torn.md"
     path.write_text(
