@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from simple_history.admin import SimpleHistoryAdmin
 from unfold import decorators
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -61,6 +63,28 @@ class GuardedAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
             messages.error(request, str(error))
         else:
             messages.success(request, done)
+
+
+class HistoryAdmin(SimpleHistoryAdmin, GuardedAdmin):  # type: ignore[misc] # simple_history carries no types
+    """Rows whose old versions may be looked at by whoever sees them, and brought back by whoever may edit."""
+
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Refuse to write without the permission to change: the library asks only for that to see."""
+        if request.method == "POST":
+            if not self.has_change_permission(request, self.get_object(request, object_id)):
+                raise PermissionDenied
+            # The form of an old version is compared with that version, so all of it has to be written.
+            request.brings_back = True  # type: ignore[attr-defined] # ours
+        answer: HttpResponse = super().history_form_view(request, object_id, version_id, extra_context)
+        return answer
+
+    def save_form(self, request: HttpRequest, form: ModelForm[Any], change: bool) -> Any:
+        """Name the fields that are written."""
+        if getattr(request, "brings_back", False):
+            form.changed_data = list(form.fields)
+        return super().save_form(request, form, change)
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types

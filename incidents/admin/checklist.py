@@ -13,12 +13,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from incidents import checklist, registry
-from incidents.admin.base import LABELS, SHORT_TEXT, GuardedAdmin, action, display
+from incidents.admin.base import LABELS, SHORT_TEXT, GuardedAdmin, HistoryAdmin, action, display
 from incidents.errors import IncidentError
 from incidents.models import ChecklistItem, ItemState, Priority, VerificationRun
 from incidents.queue import enqueue_verify
@@ -103,7 +102,7 @@ class RunInline(TabularInline):  # type: ignore[misc] # unfold carries no types
 
 
 @admin.register(ChecklistItem)
-class ChecklistItemAdmin(SimpleHistoryAdmin, GuardedAdmin):  # type: ignore[misc] # simple_history carries no types
+class ChecklistItemAdmin(HistoryAdmin):
     """State and what was observed are read-only; buttons claim, verify, waive or take back."""
 
     form = ItemForm

@@ -9,10 +9,9 @@ from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
 
-from incidents.admin.base import SHORT_TEXT, GuardedAdmin, display
+from incidents.admin.base import SHORT_TEXT, GuardedAdmin, HistoryAdmin, display
 from incidents.checklist import due_for
 from incidents.models import ChecklistItem, Provenance, Report
 from incidents.reports.rows import SECTIONS, Section
@@ -63,7 +62,7 @@ class ChecklistInline(TabularInline):  # type: ignore[misc] # unfold carries no 
 
 
 @admin.register(Report)
-class ReportAdmin(SimpleHistoryAdmin, GuardedAdmin):  # type: ignore[misc] # simple_history carries no types
+class ReportAdmin(HistoryAdmin):
     """What a person edits becomes that person's and is never overwritten by a draft."""
 
     list_display = ("incident", "title", "language", "analysed_at", "drafted_at")
