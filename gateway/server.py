@@ -72,6 +72,11 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
         """Return when the transport has room, or the connection is gone."""
         await self._writable.wait()
 
+    def onPing(self, payload: bytes) -> None:
+        """Answer, unless the client does not read: its pongs would pile up in the transport."""
+        if self._writable.is_set():
+            super().onPing(payload)
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Pass a message on; while too many wait for the application, read no more."""
         super().onMessage(payload, isBinary)

@@ -1,0 +1,79 @@
+"""Clients that mean harm, on the real web server process: each costs a bounded amount of memory and time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+
+import psutil
+import pytest
+import redis
+
+from tests.gateway.feed_world import Upstream, Web, web_server
+
+MIB = 1024 * 1024
+
+
+@dataclass
+class World:
+    """One server for the whole module, and what tests need of it."""
+
+    web: Web
+    upstream: Upstream
+    token: str
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes of the server."""
+        assert self.web.process is not None
+        return int(psutil.Process(self.web.process.pid).memory_info().rss)
+
+    @property
+    def seconds(self) -> float:
+        """CPU seconds that the server has used."""
+        assert self.web.process is not None
+        times = psutil.Process(self.web.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with web_server(tmp_path_factory.mktemp("web"), FEED_CONNECT_RATE="1000") as web:
+        client = redis.Redis.from_url(web.redis_url)
+        yield World(web, Upstream(client), web.token(web.feed_key("alice")))
+        client.close()
+
+
+def frame(payload: bytes, opcode: int = 1) -> bytes:
+    """Return a client's frame, masked with zeros."""
+    head = bytes([0x80 | opcode])
+    if len(payload) < 126:
+        return head + bytes([0x80 | len(payload)]) + b"\0\0\0\0" + payload
+    return head + b"\xfe" + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload
+
+
+def plain_socket(port: int) -> socket.socket:
+    """Return a connection to ``/ws`` on which nothing is read or answered by a library."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.sendall(
+        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    assert b"101" in sock.recv(4096)
+    return sock
+
+
+async def test_a_client_that_pings_without_reading_does_not_grow_the_server(world):
+    before = world.memory
+
+    def flood():
+        pings = frame(b"x" * 125, opcode=9) * 500
+        with plain_socket(world.web.port) as sock:
+            sock.settimeout(20)
+            for _ in range(30 * MIB // len(pings)):
+                sock.sendall(pings)
+            return world.memory
+
+    assert await asyncio.to_thread(flood) - before < 12 * MIB
