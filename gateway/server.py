@@ -43,6 +43,7 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
         """Start writable."""
         self._writable = asyncio.Event()
         self._writable.set()
+        self._looks_again = False
         super().connectionMade()
 
     def onOpen(self) -> None:
@@ -80,14 +81,17 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Pass a message on; while too many wait for the application, read no more."""
         super().onMessage(payload, isBinary)
-        self._hold_back()
+        if not self._looks_again:  # one read brings thousands of small messages: one timer for all of them
+            self._hold_back()
 
     def _hold_back(self) -> None:
+        self._looks_again = False
         queue = getattr(self, "application_queue", None)
         if self.state != self.STATE_OPEN or queue is None:
             return
         if queue.qsize() >= INBOUND_MAX:
             self.transport.pauseProducing()
+            self._looks_again = True
             asyncio.get_running_loop().call_later(INBOUND_PAUSE, self._hold_back)
         else:
             self.transport.resumeProducing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from dataclasses import dataclass
 
@@ -77,3 +78,13 @@ async def test_a_client_that_pings_without_reading_does_not_grow_the_server(worl
             return world.memory
 
     assert await asyncio.to_thread(flood) - before < 12 * MIB
+
+
+async def test_a_burst_that_waits_for_a_slow_login_costs_no_processor(world):
+    with plain_socket(world.web.port) as sock:
+        world.upstream.client.execute_command("CLIENT", "PAUSE", "2000", "ALL")
+        before = world.seconds
+        login = frame(json.dumps({"trnm": "LOGIN", "token": world.token}).encode())
+        await asyncio.to_thread(sock.sendall, login + frame(b"{}") * 8000)
+        assert b"LOGIN" in await asyncio.to_thread(sock.recv, 4096)
+        assert world.seconds - before < 0.6
