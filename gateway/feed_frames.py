@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from django.utils.translation import gettext as _
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 #: Types about one account's orders and holdings; never shared.
 ACCOUNT_TYPES = frozenset({"00", "04"})
@@ -29,6 +29,8 @@ CONDITION_SEARCH = frozenset({"CNSRLST", "CNSRREQ", "CNSRCLR", "GCNSRLST", "GCNS
 IGNORED = frozenset({"PING", "PONG", "SYSTEM", "REAL"})
 #: Longest trnm that is repeated in an error.
 TRNM_MAX = 20
+#: Pairs of type and item in one REG or REMOVE: 16 KiB of short names would multiply to millions.
+PAIRS_MAX = 10_000
 
 #: Where a row ends and the next begins. A quote within a JSON string is always escaped, so that this text
 #: cannot occur inside a row.
@@ -104,16 +106,22 @@ class Verdict:
 class _Entry(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    item: list[str] | str
-    type: list[str] | str
+    item: Annotated[list[str], Field(fail_fast=True)] | str
+    type: Annotated[list[str], Field(fail_fast=True)] | str
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types."""
+        return [self.type] if isinstance(self.type, str) else self.type
+
+    @property
+    def items(self) -> list[str]:
+        """The items; none at all means the empty one."""
+        return [self.item] if isinstance(self.item, str) else self.item or [""]
 
     def pairs(self) -> Iterable[tuple[str, str]]:
-        """Yield (type, item) of the cross product; no item at all means the empty one."""
-        kinds = [self.type] if isinstance(self.type, str) else self.type
-        items = [self.item] if isinstance(self.item, str) else self.item
-        for kind in kinds:
-            for item in items or [""]:
-                yield kind, item.strip()
+        """Yield (type, item) of the cross product."""
+        return ((kind, item.strip()) for kind in self.kinds for item in self.items)
 
 
 class _Registration(BaseModel):
@@ -121,7 +129,7 @@ class _Registration(BaseModel):
 
     grp_no: str = "1"
     refresh: Literal["0", "1", ""] = "1"
-    data: list[_Entry] | None = None
+    data: list[_Entry] | None = Field(default=None, fail_fast=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +184,9 @@ def parse_registration(trnm: str, body: dict[str, Any]) -> Registration:
         if trnm == "REG":
             raise BadFrame(trnm, Code.BAD_FIELD, _("The required field data is missing."))
         return Registration(trnm, checked.grp_no, False, None)
+    if sum(len(entry.kinds) * len(entry.items) for entry in checked.data) > PAIRS_MAX:
+        message = _("More than %(limit)s pairs of type and item in one frame.") % {"limit": PAIRS_MAX}
+        raise BadFrame(trnm, Code.TOO_MANY_ITEMS, message)
     pairs = tuple(dict.fromkeys(pair for entry in checked.data for pair in entry.pairs()))
     return Registration(trnm, checked.grp_no, checked.refresh == "0", pairs)
 

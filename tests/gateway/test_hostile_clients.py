@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import psutil
 import pytest
 import redis
+import websockets
 
-from tests.gateway.feed_world import Upstream, Web, web_server
+from tests.gateway.feed_world import Feed, Upstream, Web, web_server
 
 MIB = 1024 * 1024
 
@@ -80,6 +81,21 @@ async def test_a_client_that_pings_without_reading_does_not_grow_the_server(worl
     assert await asyncio.to_thread(flood) - before < 12 * MIB
 
 
+async def test_a_registration_of_every_item_with_every_type_costs_little(world):
+    names = [f"{number:03x}" for number in range(1150)]
+    async with websockets.connect(world.web.ws) as socket:
+        feed = Feed(socket)
+        await feed.login(world.token)
+        before, began = world.memory, world.seconds
+        answers = []
+        for trnm in ("REG", "REMOVE"):
+            await feed.send({"trnm": trnm, "grp_no": "1", "data": [{"item": names, "type": names}]})
+            answers.append((await feed.receive(30))["return_code"])
+        assert world.memory - before < 40 * MIB
+        assert world.seconds - began < 0.5
+        assert answers == [105115, 105115]
+
+
 async def test_a_burst_that_waits_for_a_slow_login_costs_no_processor(world):
     with plain_socket(world.web.port) as sock:
         world.upstream.client.execute_command("CLIENT", "PAUSE", "2000", "ALL")
@@ -88,3 +104,15 @@ async def test_a_burst_that_waits_for_a_slow_login_costs_no_processor(world):
         await asyncio.to_thread(sock.sendall, login + frame(b"{}") * 8000)
         assert b"LOGIN" in await asyncio.to_thread(sock.recv, 4096)
         assert world.seconds - before < 0.6
+
+
+async def test_a_frame_of_nothing_but_mistakes_costs_little(world):
+    async with websockets.connect(world.web.ws) as socket:
+        feed = Feed(socket)
+        await feed.login(world.token)
+        began = world.seconds
+        for data in ([{}] * 5000, [{"item": [{}] * 5000, "type": ["0B"]}]):
+            for _ in range(10):
+                await feed.send(json.dumps({"trnm": "REG", "data": data}, separators=(",", ":")))
+                assert (await feed.receive())["return_code"] == 100002
+        assert world.seconds - began < 0.3
