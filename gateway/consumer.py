@@ -23,8 +23,8 @@ from gateway.limits import Bucket, LimitExceeded, client_address
 
 logger = logging.getLogger(__name__)
 
-#: Frames that may arrive before the LOGIN; they are answered after its reply.
-HELD_MAX = 64
+#: Frames, and their characters in all, that may arrive before the LOGIN; they are answered after its reply.
+HELD_MAX, HELD_SIZE = 64, 64 * 1024
 #: Frames a client may send at once, as clients do that register each item alone after a reconnect.
 BURST = 200.0
 #: Seconds that a client is told to wait while logins cannot be checked.
@@ -44,7 +44,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._held: list[dict[str, Any]] = []
+        self._held: list[str] = []  # unread: parsed they may take thirty times the memory
         self._places = contextlib.ExitStack()
         self._principal: Principal | None = None
         self._client: Client | None = None
@@ -129,8 +129,8 @@ class FeedConsumer(AsyncWebsocketConsumer):
             await self._login(body)
         elif self._client is not None:
             self._request(self._client, trnm, body)
-        elif len(self._held) < HELD_MAX:
-            self._held.append(body)
+        elif len(self._held) < HELD_MAX and sum(map(len, self._held)) + len(text) <= HELD_SIZE:
+            self._held.append(text)
         else:
             raise BadFrame(trnm, Code.NOT_LOGGED_IN, _("LOGIN comes first."))
 
@@ -179,9 +179,9 @@ class FeedConsumer(AsyncWebsocketConsumer):
         self.service.hub.add(self._client)
         self._pump_task = self.tasks.create_task(self._pump(self._client.queue))
         held, self._held = self._held, []
-        for body in held:
+        for text in held:
             try:
-                self._request(self._client, body["trnm"], body)
+                self._request(self._client, *feed_frames.parse(text))
             except BadFrame as error:
                 self._client.queue.control(error.reply)
 

@@ -12,7 +12,8 @@ import pytest
 import redis
 import websockets
 
-from tests.gateway.feed_world import Feed, Upstream, Web, web_server
+from tests.conditions import wait_until
+from tests.gateway.feed_world import Feed, Upstream, Web, prices, reg, web_server
 
 MIB = 1024 * 1024
 
@@ -96,6 +97,20 @@ async def test_a_registration_of_every_item_with_every_type_costs_little(world):
         assert answers == [105115, 105115]
 
 
+async def test_frames_held_before_the_login_cost_little_memory(world):
+    before = world.memory
+    nested = b'{"trnm":"REG","data":[' + b",".join([b"{}"] * 5000) + b"]}"
+    sockets = [plain_socket(world.web.port) for _ in range(15)]
+    for sock in sockets:
+        for _ in range(65):
+            await asyncio.to_thread(sock.sendall, frame(nested))
+    for sock in sockets:
+        assert b"100013" in await asyncio.to_thread(sock.recv, 4096)
+    assert world.memory - before < 60 * MIB
+    for sock in sockets:
+        sock.close()
+
+
 async def test_a_burst_that_waits_for_a_slow_login_costs_no_processor(world):
     with plain_socket(world.web.port) as sock:
         world.upstream.client.execute_command("CLIENT", "PAUSE", "2000", "ALL")
@@ -116,3 +131,30 @@ async def test_a_frame_of_nothing_but_mistakes_costs_little(world):
                 await feed.send(json.dumps({"trnm": "REG", "data": data}, separators=(",", ":")))
                 assert (await feed.receive())["return_code"] == 100002
         assert world.seconds - began < 0.3
+
+
+async def test_registering_again_at_once_brings_the_last_value_again(world):
+    world.upstream.last(61100, "373220")
+    async with websockets.connect(world.web.ws) as socket:
+        feed = Feed(socket)
+        await feed.login(world.token)
+        await feed.send(reg("373220"))
+        assert prices(await feed.until("REAL")) == [61100]
+        for _ in range(10):
+            await feed.send(reg("373220", trnm="REMOVE"))
+            await feed.send(reg("373220"))
+            assert prices(await feed.until("REAL", within=3)) == [61100]
+
+
+async def test_ten_thousand_items_in_many_frames_are_refused_above_the_limit(world):
+    codes = [f"{number:06}" for number in range(10_000)]
+    async with websockets.connect(world.web.ws) as socket:
+        feed = Feed(socket)
+        await feed.login(world.token)
+        answers = []
+        for start in range(0, 10_000, 100):
+            await feed.send(reg(*codes[start : start + 100]))
+            answers.append((await feed.until("REG"))["return_code"])
+        assert answers == [0, 0, *[105115] * 98]
+        await asyncio.to_thread(wait_until, lambda: len(world.upstream.wanted()) >= 200)
+        assert len(world.upstream.wanted()) < 300
