@@ -98,6 +98,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             return
         verdict = Verdict(Close.BAD_KEY, f"no LOGIN within {timeout:g} seconds")
         self._deadline = loop.call_later(timeout, self._end, verdict)
+        self.service.waiting.add(self._end)
 
     async def websocket_receive(self, message: Any) -> None:
         """Handle one frame; a bad one is answered with an error, a client over a limit is closed."""
@@ -141,6 +142,8 @@ class FeedConsumer(AsyncWebsocketConsumer):
             return
         try:
             principal = await self._who(token)
+            if self._verdict is not None:  # too late: the connection ended meanwhile
+                return
             if self._client is None:
                 self._places.enter_context(
                     self.service.limits.subject(principal.subject, principal.max_connections)
@@ -163,8 +166,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
         if self._client is not None:
             self._client.queue.control(feed_frames.login_reply())
             return
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._stop_waiting()
         self._client = Client(
             queue=ClientQueue(self.service.config, self._wake.set),
             on_verdict=self._end,
@@ -229,9 +231,13 @@ class FeedConsumer(AsyncWebsocketConsumer):
         with contextlib.suppress(OSError):  # the client went away first
             await self.close(int(verdict.code), verdict.reason)
 
-    def _release(self) -> None:
+    def _stop_waiting(self) -> None:
+        self.service.waiting.discard(self._end)
         if self._deadline is not None:
             self._deadline.cancel()
+
+    def _release(self) -> None:
+        self._stop_waiting()
         if self._pump_task is not None:
             self._pump_task.cancel()
         if self._client is not None:

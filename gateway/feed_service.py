@@ -12,6 +12,7 @@ import random
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -56,6 +57,8 @@ class FeedService:
         self.config = config
         self.limits = ConnectionLimits(config)
         self.draining: Verdict | None = None
+        #: How to end the connections that have not logged in yet; the others are in the hub.
+        self.waiting: set[Callable[[Verdict], None]] = set()
         self.process = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._client = client or async_client()
         loop = asyncio.get_running_loop()
@@ -99,10 +102,10 @@ class FeedService:
 
         Returns the number of connections that were told.
         """
-        count = len(self.hub.clients)
+        count = len(self.hub.clients) + len(self.waiting)
         spread = max(2.0, count / self.config.connect_rate)
         self.draining = Verdict(Close.RESTARTING, "restarting", spread)
-        self.hub.close_all(lambda place: self._restarting(1.0 + spread * place / max(1, count)))
+        self._send_away(lambda place: self._restarting(1.0 + spread * place / max(1, count)))
         await self._bus.withdraw()
         return count
 
@@ -120,6 +123,11 @@ class FeedService:
         await self._bus.withdraw()
         await self._client.aclose()
 
+    def _send_away(self, verdict: Callable[[int], Verdict]) -> None:
+        self.hub.close_all(verdict)
+        for place, end in enumerate(list(self.waiting), len(self.hub.clients)):
+            end(verdict(place))
+
     @staticmethod
     def _restarting(retry_after: float) -> Verdict:
         jitter = random.uniform(0.0, 0.5)  # noqa: S311 - jitter, not a secret
@@ -136,7 +144,7 @@ class FeedService:
         if task.cancelled() or task.exception() is None:
             return
         logger.critical("The feed stopped working; its clients are sent away", exc_info=task.exception())
-        self.hub.close_all(lambda _: self._restarting(1.0))
+        self._send_away(lambda _: self._restarting(1.0))
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -184,6 +184,28 @@ async def test_a_draining_process_takes_nobody_in(service):
     assert (await late.closed())[0] == 1012
 
 
+async def test_a_draining_process_sends_those_away_who_have_not_logged_in(service):
+    waiting = await Client().open()
+    assert await service().drain() == 1
+    code, reason = await waiting.closed()
+    assert code == 1012
+    assert reason["retry_after"] >= 1
+
+
+async def test_a_login_that_is_found_valid_after_the_end_takes_nobody_in(service, limits, redis_client):
+    limits(login_timeout=0.3)
+    ticket = await asyncio.to_thread(tickets.issue, subject="user:1")
+    client = await Client().open()
+    await asyncio.to_thread(wait_until, lambda: redis_client.pubsub_numsub("gateway:status")[0][1] > 0)
+    redis_client.execute_command("CLIENT", "PAUSE", "1000", "ALL")
+    await client.send({"trnm": "LOGIN", "token": ticket})
+    assert (await client.socket.receive_output(timeout=3))["code"] == 4401
+    await asyncio.to_thread(redis_client.ping)
+    assert await client.socket.receive_nothing(0.5)
+    assert service().hub.clients == set()
+    await client.socket.disconnect()
+
+
 async def test_the_last_value_comes_after_the_reply_and_before_new_rows(service, redis_client):
     upstream = Upstream(redis_client)
     upstream.last(61100)
