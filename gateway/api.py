@@ -60,10 +60,10 @@ def feed_key(request: HttpRequest) -> str | None:
     if scheme.lower() != "bearer" or not value:
         return None
     try:
-        raw = sync_client().get(keys.TOKEN.format(digest=digest(value.strip())))
-        if not raw:
+        held = auth.holder(sync_client().get(keys.TOKEN.format(digest=digest(value.strip()))))
+        if held is None:
             return None
-        return auth.principal_of_key(orjson.loads(raw)["key"], settings.GATEWAY_FEED).subject
+        return auth.principal_of_key(held["key"], settings.GATEWAY_FEED).subject
     except auth.BadCredentials:
         return None
     except (redis.RedisError, OSError) as error:

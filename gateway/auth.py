@@ -28,6 +28,8 @@ from gateway.models import FeedKey, digest
 RENEW_BELOW = 300.0
 #: Last-used times are written at most this often, in seconds.
 TOUCH_EVERY = 60.0
+#: What stays of a revoked token until its end. One that is merely absent may have been lost with Redis.
+REVOKED = b"revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +87,18 @@ def revoke_token(client: redis.Redis, key: FeedKey, token: str) -> bool:
         redis.RedisError: Redis does not answer.
     """
     name = keys.TOKEN.format(digest=digest(token))
-    held = _held(client.get(name))
+    held = holder(client.get(name))
     if held is None or held["key"] != key.pk:
         return False
-    client.delete(name, keys.TOKEN_OF.format(key=key.pk))
+    client.set(name, REVOKED, keepttl=True)
+    client.delete(keys.TOKEN_OF.format(key=key.pk))
     client.publish(keys.KEYS_CHANNEL, str(key.pk))
     return True
+
+
+def holder(raw: bytes | str | None) -> dict[str, Any] | None:
+    """Read a stored token: its ``key`` and ``expires`` (unix seconds), None when it is unknown or revoked."""
+    return None if raw == REVOKED else _held(raw)
 
 
 def revoke_key(client: redis.Redis, key: FeedKey) -> None:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-import orjson
 import redis
 import redis.asyncio
 from channels.db import database_sync_to_async
@@ -87,10 +86,9 @@ class FeedService:
                     raise BadCredentials("the ticket is unknown, used or too old")
                 return await database_sync_to_async(auth.principal_of_subject)(subject, self.config)
             token_digest = digest(token)
-            raw = await self._client.get(keys.TOKEN.format(digest=token_digest))
-            if raw is None:
+            held = auth.holder(await self._client.get(keys.TOKEN.format(digest=token_digest)))
+            if held is None:
                 raise BadCredentials("Token이 유효하지 않습니다")
-            held = orjson.loads(raw)
             return await database_sync_to_async(auth.principal_of_key)(
                 held["key"], self.config, token_digest=token_digest, expires=held["expires"]
             )
@@ -183,7 +181,7 @@ class FeedService:
             return
         for client in clients:
             name = keys.TOKEN.format(digest=client.token_digest)
-            if client.token_digest and not await self._client.exists(name):
+            if client.token_digest and await self._client.get(name) == auth.REVOKED:
                 self.hub.close(client, Verdict(Close.BAD_KEY, "the token was revoked"))
 
 

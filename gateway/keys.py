@@ -29,7 +29,7 @@ FENCE = PREFIX + "fence:{slot}"
 STANDBY = PREFIX + "standby:{slot}"
 #: List of JSON commands for a slot (``resume``, ``open_breaker``, ``close_breaker``), at most 20.
 COMMANDS = PREFIX + "commands:{slot}"
-#: Feed tokens: SHA-256 of the token to JSON, with the token's lifetime as TTL.
+#: Feed tokens: SHA-256 of the token to JSON, or ``revoked``, with the token's lifetime as TTL.
 TOKEN = PREFIX + "token:{digest}"
 #: The feed token a key holds now, as JSON ``{"nonce","expires"}``; the token itself is never stored.
 TOKEN_OF = PREFIX + "token-of:{key}"

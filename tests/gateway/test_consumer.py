@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from gateway import tickets
+from gateway import auth, tickets
 from gateway.consumer import FeedConsumer
 from gateway.feed_service import existing_service, feed_service
+from gateway.models import FeedKey
 from tests.conditions import wait_until
 from tests.gateway.feed_world import Upstream, reg
 
@@ -204,6 +205,45 @@ async def test_a_login_that_is_found_valid_after_the_end_takes_nobody_in(service
     assert await client.socket.receive_nothing(0.5)
     assert service().hub.clients == set()
     await client.socket.disconnect()
+
+
+@pytest.fixture
+def alice():
+    """A feed key."""
+    key = FeedKey(name="alice")
+    key.make_secret()
+    key.save()
+    return key
+
+
+async def test_a_redis_that_comes_back_empty_ends_no_connection(service, redis_client, alice):
+    token = await asyncio.to_thread(auth.issue, redis_client, alice, 3600.0)
+    client = await Client().open()
+    await client.send({"trnm": "LOGIN", "token": token.value})
+    assert (await client.receive())["return_code"] == 0
+    redis_client.delete(*redis_client.keys("gateway:token*"))
+    await asyncio.to_thread(wait_until, lambda: redis_client.publish("gateway:keys", alice.pk) > 0)
+    assert await client.socket.receive_nothing(0.5)
+    again = await asyncio.to_thread(auth.issue, redis_client, alice, 3600.0)
+    assert await asyncio.to_thread(auth.revoke_token, redis_client, alice, again.value)
+    assert await client.socket.receive_nothing(0.5)
+    await client.socket.disconnect()
+
+
+async def test_a_revoked_token_ends_its_connection_and_logs_nobody_in(service, redis_client, alice):
+    token = await asyncio.to_thread(auth.issue, redis_client, alice, 3600.0)
+    client = await Client().open()
+    await client.send({"trnm": "LOGIN", "token": token.value})
+    assert (await client.receive())["return_code"] == 0
+    await asyncio.to_thread(wait_until, lambda: redis_client.pubsub_numsub("gateway:keys")[0][1] > 0)
+    assert await asyncio.to_thread(auth.revoke_token, redis_client, alice, token.value)
+    assert (await client.closed())[0] == 4401
+    assert not await asyncio.to_thread(auth.revoke_token, redis_client, alice, token.value)
+    late = await Client().open()
+    await late.send({"trnm": "LOGIN", "token": token.value})
+    assert (await late.receive())["return_code"] == 805004
+    fresh = await asyncio.to_thread(auth.issue, redis_client, alice, 3600.0)
+    assert fresh.value != token.value
 
 
 async def test_the_last_value_comes_after_the_reply_and_before_new_rows(service, redis_client):
