@@ -62,6 +62,9 @@ class SlotOwner:
                     await self._own(at_once=waited)
                 except* LeaseLost:
                     logger.warning("%s: %s took over; standing by", self.slot, self._lease.holder)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    # A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children.
+                    raise asyncio.CancelledError
         finally:
             with suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(FAREWELL):

@@ -232,6 +232,17 @@ async def test_an_owner_that_lost_its_lease_lets_go_and_takes_over_when_it_is_fr
         assert desk.attempts()[-2].outcome == "stopped" or desk.attempts()[-1].outcome == "live"
 
 
+async def test_a_stop_is_not_forgotten_while_a_lost_lease_is_let_go(simulator, desk):
+    async with gateway(config_for(simulator, lease_ttl=2.0, lease_renew=0.2), within=5.0):
+        status = await desk.session("LIVE")
+        simulator.process.send_signal(signal.SIGSTOP)  # closing the connection takes its time
+        try:
+            desk.client.set(LEASE, f"another:1:z|{status.fence}", px=60_000)
+            await desk.session("IDLE")
+        finally:
+            asyncio.get_running_loop().call_later(2, simulator.process.send_signal, signal.SIGCONT)
+
+
 def test_the_lease_of_a_process_that_ended_well_is_free(start, desk):
     process = start()
     with Redis.from_url(os.environ["REDIS_URL"]) as client:

@@ -65,6 +65,7 @@ class Simulator:
         self._folder = folder
         self._words = words
         self._running: Any = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
@@ -75,7 +76,7 @@ class Simulator:
         """Start and return once it answers."""
         words = ("run_simulator", "--port", str(self.port), *self._words)
         self._running = manage(self._folder, *words)
-        self._running.__enter__()
+        self.process = self._running.__enter__()
         wait_until(self._answers, 30, "the simulator answers")
 
     def stop(self) -> None:
