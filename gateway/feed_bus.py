@@ -70,6 +70,9 @@ class FeedBus:
                 await self._session()
             except* (redis.RedisError, OSError) as group:
                 self._note_failure(group.exceptions[0])
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children.
+                raise asyncio.CancelledError
             self._hub.state.bus(False)
             delay = min(RETRY_CAP, RETRY_BASE * 2 ** min(self._failures - 1, 10))
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret

@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 TICK = 0.5
 #: Every connected key is checked again this often, in seconds.
 RECHECK = 60.0
-#: Times that the service's end is asked for, a second apart.
-STOP_TRIES = 10
+#: Seconds to wait for the service's end.
+STOP_TIMEOUT = 5.0
 #: Keys waiting to be checked again at most; more are found by the next round.
 RECHECK_MAX = 1000
 
@@ -108,16 +108,9 @@ class FeedService:
         return count
 
     async def stop(self) -> None:
-        """End the service's tasks and close its connections to Redis.
-
-        A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children, so one that
-        had no effect within a second is repeated.
-        """
-        for _ in range(STOP_TRIES):
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=1.0)
-            if self._task.done():
-                break
+        """End the service's tasks and close its connections to Redis."""
+        self._task.cancel()
+        await asyncio.wait([self._task], timeout=STOP_TIMEOUT)
         await self._bus.withdraw()
         await self._client.aclose()
 

@@ -246,6 +246,21 @@ async def test_a_revoked_token_ends_its_connection_and_logs_nobody_in(service, r
     assert fresh.value != token.value
 
 
+async def test_the_feed_ends_when_told_to_although_its_redis_goes_away_at_that_moment(service, redis_client):
+    client = await Client().open()
+    await client.login()
+    for turns in range(12):
+        running = service()
+        await asyncio.to_thread(wait_until, lambda: redis_client.pubsub_numsub("gateway:status")[0][1] > 0)
+        redis_client.client_kill_filter(_type="pubsub")
+        for _ in range(turns):  # the cancellation has to meet the error somewhere on its way up
+            await asyncio.sleep(0)
+        async with asyncio.timeout(3):
+            await running.stop()
+        assert not running.running
+    await client.socket.disconnect()
+
+
 async def test_the_last_value_comes_after_the_reply_and_before_new_rows(service, redis_client):
     upstream = Upstream(redis_client)
     upstream.last(61100)
