@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import pytest
@@ -126,7 +127,8 @@ async def test_a_frame_of_nothing_but_mistakes_costs_little(world):
         feed = Feed(socket)
         await feed.login(world.token)
         began = world.seconds
-        for data in ([{}] * 5000, [{"item": [{}] * 5000, "type": ["0B"]}]):
+        wrong: list[Any] = [[{}] * 5000, [{"item": [{}] * 5000, "type": ["0B"]}]]
+        for data in wrong:
             for _ in range(10):
                 await feed.send(json.dumps({"trnm": "REG", "data": data}, separators=(",", ":")))
                 assert (await feed.receive())["return_code"] == 100002
