@@ -142,7 +142,7 @@ class FeedBus:
             await self._each(pubsub.subscribe, added)
             await self._each(pubsub.unsubscribe, gone)
             await self._announce(changed=bool(added or gone))
-            await self._restore(added & self._hub.missing)
+            await self._restore(self._hub.take_new())
 
     @staticmethod
     async def _each(command: Callable[..., Awaitable[object]], topics: frozenset[str]) -> None:

@@ -83,6 +83,7 @@ class Hub:
         self._clock = clock
         self._wall = wall
         self._topics: dict[str, Topic] = {}
+        self._new: set[str] = set()
         self._groups: dict[frozenset[str], Group] = {}
         self._dirty: set[Group] = set()
         self._flush_due = False
@@ -97,10 +98,13 @@ class Hub:
         """Every topic that some client wants."""
         return frozenset(self._topics)
 
-    @property
-    def missing(self) -> frozenset[str]:
-        """Topics of which no value is known yet."""
-        return frozenset(name for name, topic in self._topics.items() if topic.last is None)
+    def take_new(self) -> frozenset[str]:
+        """Return the topics that came since the last call and of which no value is known yet.
+
+        One that went and came again meanwhile is new: what was known of it went with it.
+        """
+        new, self._new = self._new, set()
+        return frozenset(name for name in new if self._topics[name].last is None)
 
     @property
     def rows_out(self) -> int:
@@ -223,6 +227,7 @@ class Hub:
         group = self._groups.get(topics)
         if group is None:
             group = self._groups[topics] = Group(topics)
+            self._new |= topics - self._topics.keys()
             for name in topics:
                 self._topics.setdefault(name, Topic(name)).groups.add(group)
         else:
@@ -238,6 +243,7 @@ class Hub:
             topic.groups.discard(group)
             if not topic.groups:
                 del self._topics[name]
+                self._new.discard(name)
 
     def _plan_flush(self) -> None:
         if self._flush_due or not self._dirty:

@@ -276,6 +276,23 @@ async def test_the_last_value_comes_after_the_reply_and_before_new_rows(service,
     await client.socket.disconnect()
 
 
+async def test_a_topic_removed_and_registered_again_at_once_brings_its_last_value_again(
+    service, redis_client
+):
+    upstream = Upstream(redis_client)
+    upstream.last(61100)
+    upstream.status()
+    client = await Client().open()
+    await client.login()
+    await client.send(reg("005930"))
+    for other in ("000660", "035420", "035720"):
+        while (await client.receive())["trnm"] != "REAL":
+            pass
+        for text in (reg(other), reg("005930", trnm="REMOVE"), reg("005930")):
+            client.socket.input_queue.put_nowait({"type": "websocket.receive", "text": text})
+    await client.socket.disconnect()
+
+
 async def test_unreadable_words_on_the_bus_hurt_nobody(service, redis_client):
     client = await Client().open()
     await client.login()

@@ -150,7 +150,7 @@ def test_a_new_subscriber_gets_the_last_value_once_and_at_once(world):
 
 def test_a_value_from_the_cache_is_given_only_while_nothing_newer_is_known(world):
     client, _ = world.join("0B:005930")
-    assert world.hub.missing == {"0B:005930"}
+    assert world.hub.take_new() == {"0B:005930"}
     world.hub.restore("0B:005930", 1, world.wall - 60, row(7))
     assert world.prices(client) == [7]
     world.hub.publish("0B:005930", 1, row(8))
