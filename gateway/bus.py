@@ -270,7 +270,7 @@ class Bus:
         self.rows_dropped += taken.count
         newer.last = taken.last | newer.last
         newer.statuses = taken.statuses | newer.statuses
-        newer.attempts.extendleft(reversed(taken.attempts))
+        newer.attempts = deque([*taken.attempts, *newer.attempts], maxlen=MAX_ATTEMPTS)
         self._bound_last()
 
     def _bound_last(self) -> None:
