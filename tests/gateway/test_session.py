@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.actions import FetchToken, Publish, Record
-from gateway.protocol import Refusal, Verdict
+from gateway.protocol import EXCERPT, Refusal, Verdict
 from gateway.retry import Breaker
 from gateway.states import MOVES, IllegalMove, State
 from tests.gateway.session_world import (
@@ -316,6 +316,25 @@ def test_secrets_are_masked_in_what_is_logged_recorded_and_shown():
     assert sum("***" in text for text in told) >= 5
     assert not [text for text in told for secret in SECRETS if secret in text]
     assert TOKEN not in repr(rig.actions)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("kept", [12, 14])
+def test_a_secret_that_is_cut_off_by_the_length_of_a_message_is_masked_too(secret, kept):
+    rig = Rig().to(S.LOGIN)
+    text = "x" * (EXCERPT - kept) + secret
+    rig.frame(text)
+    rig.frame(reply("LOGIN", 999999, text))
+    told = [*lines(rig.actions), rig.session.view(rig.now).last_error]
+    assert all("***" in text for text in told if "xxx" in text)
+    assert not [text for text in told if secret[:12] in text]
+
+
+def test_what_the_server_says_takes_one_line():
+    rig = Rig().to(S.LOGIN)
+    rig.frame(reply("LOGIN", 999999, "first\nsecond\r\nthird"))
+    assert "first second third" in rig.session.view(rig.now).last_error
+    assert not [line for line in lines(rig.actions) if "\n" in line or "\r" in line]
 
 
 def test_the_start_of_a_process_waits_a_random_moment_and_a_takeover_does_not():
