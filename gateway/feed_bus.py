@@ -67,11 +67,12 @@ class FeedBus:
         """Keep the subscription and the leases alive until cancelled."""
         while True:
             try:
-                await self._session()
+                # A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children, and
+                # leaves cancellations counted that nobody asked for: hence a task of its own.
+                await asyncio.create_task(self._session())
             except* (redis.RedisError, OSError) as group:
                 self._note_failure(group.exceptions[0])
             if (task := asyncio.current_task()) is not None and task.cancelling():
-                # A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children.
                 raise asyncio.CancelledError
             self._hub.state.bus(False)
             delay = min(RETRY_CAP, RETRY_BASE * 2 ** min(self._failures - 1, 10))

@@ -59,11 +59,12 @@ class SlotOwner:
                 waited = await self._acquire()
                 logger.info("%s: owner is %s, fence %d", self.slot, self._owner, self._lease.fence)
                 try:
-                    await self._own(at_once=waited)
+                    # A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children,
+                    # and leaves cancellations counted that nobody asked for: hence a task of its own.
+                    await asyncio.create_task(self._own(at_once=waited))
                 except* LeaseLost:
                     logger.warning("%s: %s took over; standing by", self.slot, self._lease.holder)
                 if (task := asyncio.current_task()) is not None and task.cancelling():
-                    # A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children.
                     raise asyncio.CancelledError
         finally:
             with suppress(RedisError, OSError, TimeoutError):
