@@ -20,7 +20,7 @@ from redis.asyncio.client import PubSub
 
 from gateway import keys
 from gateway.config import FeedConfig
-from gateway.feed_store import LastValue, raw_bytes
+from gateway.feed_store import TIMEOUT, LastValue, raw_bytes
 from gateway.hub import Hub
 from gateway.status import FeedStatus, GatewayStatus
 
@@ -82,10 +82,11 @@ class FeedBus:
         async with self._client.pubsub() as pubsub:
             self._subscribed = self._hub.topics
             channels = [keys.ROWS_CHANNEL.format(topic=topic) for topic in self._subscribed]
-            await pubsub.subscribe(keys.STATUS_CHANNEL, keys.KEYS_CHANNEL, *channels)
-            await self._read_statuses()
-            self._hub.state.bus(True)
-            await self._restore(self._subscribed)
+            async with asyncio.timeout(TIMEOUT):
+                await pubsub.subscribe(keys.STATUS_CHANNEL, keys.KEYS_CHANNEL, *channels)
+                await self._read_statuses()
+                self._hub.state.bus(True)
+                await self._restore(self._subscribed)
             if self._failures:
                 logger.warning("Feed bus is back after %d failed attempts", self._failures)
             self._failures = 0
@@ -115,7 +116,8 @@ class FeedBus:
             if silent >= 3 * QUIET:
                 raise redis.ConnectionError("the subscription is silent")
             if silent >= QUIET:
-                await pubsub.ping()
+                async with asyncio.timeout(TIMEOUT):
+                    await pubsub.ping()
 
     def _handle(self, channel: str, data: bytes) -> None:
         try:
@@ -140,10 +142,11 @@ class FeedBus:
             wanted = self._hub.topics
             added, gone = wanted - self._subscribed, self._subscribed - wanted
             self._subscribed = wanted
-            await self._each(pubsub.subscribe, added)
-            await self._each(pubsub.unsubscribe, gone)
-            await self._announce(changed=bool(added or gone))
-            await self._restore(self._hub.take_new())
+            async with asyncio.timeout(TIMEOUT):
+                await self._each(pubsub.subscribe, added)
+                await self._each(pubsub.unsubscribe, gone)
+                await self._announce(changed=bool(added or gone))
+                await self._restore(self._hub.take_new())
 
     @staticmethod
     async def _each(command: Callable[..., Awaitable[object]], topics: frozenset[str]) -> None:
@@ -171,8 +174,9 @@ class FeedBus:
         """Take the leases back, so that a process that ends leaves no wishes behind."""
         names = [name.format(process=self._process) for name in (keys.WANTED, keys.FEED)]
         with contextlib.suppress(redis.RedisError, OSError):
-            await self._client.delete(*names)
-            await self._client.publish(keys.WANTED_CHANNEL, self._process)
+            async with asyncio.timeout(TIMEOUT):
+                await self._client.delete(*names)
+                await self._client.publish(keys.WANTED_CHANNEL, self._process)
 
     async def _restore(self, topics: frozenset[str]) -> None:
         """Read the topics' last values; one the hub knows a newer row of is left alone."""

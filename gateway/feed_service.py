@@ -26,7 +26,7 @@ from gateway.auth import BadCredentials, Principal
 from gateway.config import FeedConfig
 from gateway.feed_bus import FeedBus
 from gateway.feed_frames import Close, Verdict
-from gateway.feed_store import async_client
+from gateway.feed_store import TIMEOUT, async_client
 from gateway.hub import Hub
 from gateway.limits import ConnectionLimits
 from gateway.models import digest
@@ -81,12 +81,14 @@ class FeedService:
         """
         try:
             if token.startswith(tickets.PREFIX):
-                subject = await tickets.redeem(self._client, token)
+                async with asyncio.timeout(TIMEOUT):
+                    subject = await tickets.redeem(self._client, token)
                 if subject is None:
                     raise BadCredentials("the ticket is unknown, used or too old")
                 return await database_sync_to_async(auth.principal_of_subject)(subject, self.config)
             token_digest = digest(token)
-            held = auth.holder(await self._client.get(keys.TOKEN.format(digest=token_digest)))
+            async with asyncio.timeout(TIMEOUT):
+                held = auth.holder(await self._client.get(keys.TOKEN.format(digest=token_digest)))
             if held is None:
                 raise BadCredentials("Token이 유효하지 않습니다")
             return await database_sync_to_async(auth.principal_of_key)(
@@ -174,7 +176,9 @@ class FeedService:
             return
         for client in clients:
             name = keys.TOKEN.format(digest=client.token_digest)
-            if client.token_digest and await self._client.get(name) == auth.REVOKED:
+            async with asyncio.timeout(TIMEOUT):
+                revoked = await self._client.get(name) == auth.REVOKED
+            if client.token_digest and revoked:
                 self.hub.close(client, Verdict(Close.BAD_KEY, "the token was revoked"))
 
 

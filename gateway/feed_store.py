@@ -53,10 +53,14 @@ def sync_client() -> redis.Redis:
 
 
 def async_client() -> redis.asyncio.Redis:
-    """Return a new client that never retries by itself: its owner decides when to come back."""
+    """Return a new client that never retries by itself: its owner decides when to come back.
+
+    Its callers bound each use with ``asyncio.timeout``: the library's own timeout would lose cancellations
+    (Python 3.11's ``asyncio.wait_for`` does), so that a process told to stop would go on.
+    """
     return redis.asyncio.Redis.from_url(
         settings.REDIS_URL,
-        socket_timeout=TIMEOUT,
+        socket_timeout=None,
         socket_connect_timeout=TIMEOUT,
         retry=AsyncRetry(NoBackoff(), 0),
         max_connections=64,

@@ -249,14 +249,13 @@ async def test_a_revoked_token_ends_its_connection_and_logs_nobody_in(service, r
 async def test_the_feed_ends_when_told_to_although_its_redis_goes_away_at_that_moment(service, redis_client):
     client = await Client().open()
     await client.login()
-    for turns in range(12):
+    for turns in range(40):
         running = service()
         await asyncio.to_thread(wait_until, lambda: redis_client.pubsub_numsub("gateway:status")[0][1] > 0)
         redis_client.client_kill_filter(_type="pubsub")
         for _ in range(turns):  # the cancellation has to meet the error somewhere on its way up
             await asyncio.sleep(0)
-        async with asyncio.timeout(3):
-            await running.stop()
+        await running.stop()
         assert not running.running
     await client.socket.disconnect()
 
