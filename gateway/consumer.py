@@ -18,6 +18,7 @@ from gateway.feed_frames import BadFrame, Close, Code, Verdict
 from gateway.feed_queue import ClientQueue
 from gateway.feed_registrations import Registrations
 from gateway.feed_service import FeedService, FeedUnavailable, feed_service
+from gateway.feed_sink import sink_of
 from gateway.hub import Client
 from gateway.limits import Bucket, LimitExceeded, client_address
 
@@ -49,7 +50,6 @@ class FeedConsumer(AsyncWebsocketConsumer):
         self._principal: Principal | None = None
         self._client: Client | None = None
         self._verdict: Verdict | None = None
-        self._wake = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -166,9 +166,14 @@ class FeedConsumer(AsyncWebsocketConsumer):
         if self._client is not None:
             self._client.queue.control(feed_frames.login_reply())
             return
-        self._stop_waiting()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        sink = sink_of(self.scope)
+        queue = ClientQueue(self.service.config, self._wake, sink)
+        if sink is not None:
+            sink.on_room = queue.drain
         self._client = Client(
-            queue=ClientQueue(self.service.config, self._wake.set),
+            queue=queue,
             on_verdict=self._end,
             registrations=Registrations(principal.rights),
             name=principal.name,
@@ -179,7 +184,6 @@ class FeedConsumer(AsyncWebsocketConsumer):
         )
         self._client.queue.control(feed_frames.login_reply())
         self.service.hub.add(self._client)
-        self._pump_task = self.tasks.create_task(self._pump(self._client.queue))
         held, self._held = self._held, []
         for text in held:
             try:
@@ -209,20 +213,23 @@ class FeedConsumer(AsyncWebsocketConsumer):
         else:
             await self.send(text_data=frame)
 
+    def _wake(self) -> None:
+        if self._pump_task is None and self._client is not None:
+            self._pump_task = self.tasks.create_task(self._pump(self._client.queue))
+
     async def _pump(self, queue: ClientQueue) -> None:
+        """Send what waits, under a server without a sink; it ends when nothing waits."""
         with contextlib.suppress(OSError):  # the client went away; the disconnect event ends the connection
-            while True:
-                frame = queue.take()
-                if frame is None:
-                    self._wake.clear()
-                    await self._wake.wait()
-                else:
-                    await self.send(text_data=frame)
+            while (frame := queue.take()) is not None:
+                await self.send(text_data=frame)
+            self._pump_task = None
 
     def _end(self, verdict: Verdict) -> None:
         if self._verdict is None:
             self._verdict = verdict
             self.service.hub.closes[str(int(verdict.code))] += 1
+            if self._client is not None:
+                self.service.hub.remove(self._client)
             self.tasks.create_task(self._close(verdict))
 
     async def _close(self, verdict: Verdict) -> None:

@@ -16,6 +16,8 @@ import orjson
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.feed_sink import Frame
+
 #: Types about one account's orders and holdings; never shared.
 ACCOUNT_TYPES = frozenset({"00", "04"})
 #: Real-time types that carry market data.
@@ -229,9 +231,10 @@ def system(code: System, message: str, **details: Any) -> str:
     return encode(body | {name: value for name, value in details.items() if value is not None})
 
 
-def real(rows: Iterable[bytes]) -> str:
-    """Return a REAL frame of rows that are already encoded and escaped to ASCII."""
-    return (b'{"data":[' + b",".join(rows) + b'],"trnm":"REAL"}').decode("ascii")
+def real(rows: Iterable[bytes]) -> Frame:
+    """Return a REAL frame of ``ROW,ROW`` parts that are already encoded and escaped to ASCII."""
+    joined = b",".join(rows)
+    return Frame(b'{"data":[%b],"trnm":"REAL"}' % joined, count_rows(joined))
 
 
 def last_row(rows: bytes) -> bytes:

@@ -1,12 +1,17 @@
-"""One client's outgoing frames: bounded, then conflated to the newest row per topic, then given up. Pure."""
+"""One client's outgoing frames: bounded, then conflated to the newest row per topic, then given up. Pure.
+
+A frame goes straight to the connection's sink while that takes it; only what it does not take waits here.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gateway.config import FeedConfig
 from gateway.feed_frames import Close, System, Verdict, count_rows, last_row, real, system
+from gateway.feed_sink import Frame, Sink
 
 #: A frame ends before it grows over this many bytes; common clients refuse frames over 1 MiB.
 FRAME_BYTES = 64 * 1024
@@ -36,13 +41,20 @@ def chunks(rows: Iterable[TopicRows]) -> Iterator[list[TopicRows]]:
 class ClientQueue:
     """What waits to be sent to one client; at most ``queue_frames`` frames or ``queue_bytes`` bytes of rows.
 
-    ``wake`` is called whenever there is something to take; ``now`` are monotonic seconds.
+    With a ``sink``, :meth:`drain` has to be called whenever it has room again. Without one ``wake`` is
+    called whenever there is something to :meth:`take`. ``now`` are monotonic seconds.
     """
 
-    def __init__(self, config: FeedConfig, wake: Callable[[], None]) -> None:
+    __slots__ = (
+        *("_bytes", "_config", "_dropped", "_frames", "_newest", "_over_since", "_sink", "_wake"),
+        *("dropped_total", "rows_out", "verdict", "waiting_since"),
+    )
+
+    def __init__(self, config: FeedConfig, wake: Callable[[], None], sink: Sink | None = None) -> None:
         self._config = config
         self._wake = wake
-        self._frames: deque[str] = deque()
+        self._sink = sink
+        self._frames: deque[Frame] = deque()
         self._bytes = 0
         self._newest: dict[str, bytes] = {}
         self._dropped = 0
@@ -50,6 +62,8 @@ class ClientQueue:
         self.dropped_total = 0
         self.rows_out = 0
         self.verdict: Verdict | None = None
+        #: Monotonic seconds since when something has been waiting; None while nothing does.
+        self.waiting_since: float | None = None
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -68,17 +82,17 @@ class ClientQueue:
         """Queue a reply, PING or announcement; these keep their order and are never dropped."""
         if len(self._frames) >= self._config.queue_frames + CONTROL_RESERVE:
             self._give_up()
-            return
-        self._append(frame)
+        else:
+            self._append(Frame(frame.encode()))
 
-    def rows(self, frame: str, rows: Sequence[TopicRows], now: float) -> None:
-        """Queue ``frame``, made of ``rows``; over the limit, keep only the newest row of each topic."""
-        full = len(self._frames) >= self._config.queue_frames
-        if self._over_since is None and not full and self._bytes + len(frame) <= self._config.queue_bytes:
-            self._append(frame)
-            self.rows_out += sum(count_rows(row) for _, row in rows)
-            return
+    def rows(self, frame: Frame, rows: Sequence[TopicRows], now: float) -> None:
+        """Send ``frame``, made of ``rows``; over the limit, keep only the newest row of each topic."""
         if self._over_since is None:
+            full = len(self._frames) >= self._config.queue_frames
+            if not full and self._bytes + len(frame) <= self._config.queue_bytes:
+                self._append(frame)
+                self.rows_out += frame.rows
+                return
             self._over_since = now
         for topic, row in rows:
             dropped = count_rows(row) - (topic not in self._newest)
@@ -100,30 +114,52 @@ class ClientQueue:
 
     def take(self) -> str | None:
         """Return the next frame to send, or None when nothing waits."""
+        frame = self._next()
+        if frame is None:
+            return None
+        self._pop()
+        return frame.text
+
+    def drain(self) -> None:
+        """Hand over what waits for as long as the sink takes it."""
+        while self._sink is not None and (frame := self._next()) is not None and self._sink.offer(frame):
+            self._pop()
+
+    def _next(self) -> Frame | None:
         if not self._frames and self._over_since is not None:
             self._release()
-        if not self._frames:
-            return None
-        frame = self._frames.popleft()
-        self._bytes -= len(frame)
-        return frame
+        return self._frames[0] if self._frames else None
+
+    def _pop(self) -> None:
+        self._bytes -= len(self._frames.popleft())
+        if not self._frames and not self._newest:
+            self.waiting_since = None
 
     def _release(self) -> None:
         if self._dropped:
-            self._append(system(System.DROPPED, "dropped", dropped=self._dropped))
+            self._keep(Frame(system(System.DROPPED, "dropped", dropped=self._dropped).encode()))
         for part in chunks(self._newest.items()):
-            self._append(real(row for _, row in part))
+            self._keep(real(row for _, row in part))
         self.rows_out += len(self._newest)
         self._newest.clear()
         self._dropped = 0
         self._over_since = None
 
-    def _append(self, frame: str) -> None:
+    def _append(self, frame: Frame) -> None:
+        # What the sink takes may not overtake what waits.
+        waiting = self._frames or self._over_since is not None
+        if self._sink is not None and not waiting and self._sink.offer(frame):
+            return
+        self._keep(frame)
+        if self._sink is None:
+            self._wake()
+
+    def _keep(self, frame: Frame) -> None:
+        if self.waiting_since is None:
+            self.waiting_since = time.monotonic()
         self._frames.append(frame)
         self._bytes += len(frame)
-        self._wake()
 
     def _give_up(self) -> None:
         if self.verdict is None:
             self.verdict = Verdict(Close.TOO_SLOW, "too slow", SLOW_RETRY)
-            self._wake()

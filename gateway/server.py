@@ -1,25 +1,28 @@
-"""Daphne with what a feed needs: back-pressure, a long listen backlog, close reasons and a graceful end.
+"""Daphne with what a feed needs: back-pressure, shared frames, close reasons and a graceful end.
 
 Daphne hands every reply to the transport without asking whether the client reads, so one that stops reading
-would grow this process without bound. Here the WebSocket protocol is the transport's push producer, and
-sending waits while the transport is full. The application stays plain ASGI.
+would grow this process without bound. Here the WebSocket protocol is the transport's pull producer, and
+sending waits until what was sent before has left. The application stays plain ASGI; one that looks for
+:data:`gateway.feed_sink.EXTENSION` can hand over a frame for many receivers that is encoded once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 # Importing it first installs Twisted's asyncio reactor.
 import daphne.server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import defer
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer  # type: ignore[import-untyped] # it carries no types
 
 from gateway.feed_service import existing_service
+from gateway.feed_sink import EXTENSION, Frame
+from gateway.outlet import Outlet
 
 logger = logging.getLogger(__name__)
 
@@ -35,48 +38,74 @@ PING_INTERVAL, PING_TIMEOUT = 20, 30
 CLOSE_TIMEOUT = 2
 
 
-@implementer(IPushProducer)
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@implementer(IPullProducer)
 class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no types
-    """A WebSocket whose ``send`` waits for the client, and whose close carries a reason."""
+    """A WebSocket whose ``send`` waits for the client, and whose close carries a reason.
 
-    def connectionMade(self) -> None:
-        """Start writable."""
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._looks_again = False
-        super().connectionMade()
+    It is its application's :class:`gateway.feed_sink.Sink`.
+    """
 
-    def onOpen(self) -> None:
-        """Take the transport over from Twisted's HTTP channel, which stays its producer after the upgrade."""
-        self.transport.unregisterProducer()
-        self.transport.registerProducer(self, True)
-        super().onOpen()
+    on_room: Callable[[], None] = staticmethod(_nothing)
+    _room: asyncio.Event | None = None
+    _gone = False
+    _looks_again = False
+    _ping: bytes | None = None
+
+    def makeConnection(self, transport: Any) -> None:
+        """Take the transport over; everything that Daphne and Autobahn write passes through the outlet."""
+        super().makeConnection(Outlet(transport, self))
 
     def connectionLost(self, reason: Any) -> None:
         """Let whoever waits to send go."""
-        self._writable.set()
+        self.stopProducing()
         super().connectionLost(reason)
 
-    def pauseProducing(self) -> None:
-        """The transport is full."""
-        self._writable.clear()
-
     def resumeProducing(self) -> None:
-        """The transport has room again."""
-        self._writable.set()
+        """Everything that was sent has reached the kernel."""
+        if not isinstance(self.transport, Outlet):  # it is being made
+            return
+        self.transport.drained()
+        if self._ping is not None:
+            payload, self._ping = self._ping, None
+            super().onPing(payload)
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+        self.on_room()
 
     def stopProducing(self) -> None:
         """The connection is gone."""
-        self._writable.set()
+        self._gone = True
+        if self._room is not None:
+            self._room.set()
 
     async def writable(self) -> None:
-        """Return when the transport has room, or the connection is gone."""
-        await self._writable.wait()
+        """Return when everything that was sent has reached the kernel, or the connection is gone."""
+        while not self.transport.empty and not self._gone:
+            self._room = self._room or asyncio.Event()
+            await self._room.wait()
+
+    def offer(self, frame: Frame) -> bool:
+        """Take ``frame`` if everything before it has reached the kernel, and return whether it did."""
+        if not self.transport.empty or self.state != self.STATE_OPEN:
+            return False
+        if frame.wire is None:
+            # Autobahn's message for many receivers.
+            message = self.factory.prepareMessage(frame.payload, isBinary=False, doNotCompress=True)
+            frame.wire = message.payloadHybi
+        self.transport.write(frame.wire)
+        return True
 
     def onPing(self, payload: bytes) -> None:
-        """Answer, unless the client does not read: its pongs would pile up in the transport."""
-        if self._writable.is_set():
+        """Answer; while the client does not read only the newest waits (RFC 6455, 5.5.3)."""
+        if self.transport.empty:
             super().onPing(payload)
+        else:
+            self._ping = payload
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Pass a message on; while too many wait for the application, read no more."""
@@ -111,7 +140,10 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
 
 
 class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries no types
-    """Daphne's server with :class:`FeedProtocol`. ``drain_timeout`` is in seconds."""
+    """Daphne's server with :class:`FeedProtocol`. ``drain_timeout`` is in seconds.
+
+    ``endpoints`` are Twisted's descriptions, as :mod:`daphne.endpoints` makes them.
+    """
 
     failure = ""
 
@@ -119,16 +151,14 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
         self,
         application: Callable[..., Awaitable[None]],
         *,
-        host: str,
-        port: int,
+        endpoints: Sequence[str],
         max_message_bytes: int,
         drain_timeout: float,
         **options: Any,
     ) -> None:
-        interface = host.replace(":", r"\:")
         super().__init__(
             application,
-            endpoints=[f"tcp:port={port}:interface={interface}:backlog={BACKLOG}"],
+            endpoints=[f"{one}:backlog={BACKLOG}" if one.startswith("tcp:") else one for one in endpoints],
             websocket_timeout=-1,
             websocket_max_message_size=max_message_bytes,
             websocket_max_frame_size=max_message_bytes,
@@ -151,6 +181,13 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
         factory.protocol = FeedProtocol
         factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=CLOSE_TIMEOUT)
         self._ws_factory = factory
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> asyncio.Queue[Any] | None:
+        """Announce the connection's sink to the application."""
+        if isinstance(protocol, FeedProtocol):
+            scope.setdefault("extensions", {})[EXTENSION] = {"sink": protocol}
+        queue: asyncio.Queue[Any] | None = super().create_application(protocol, scope)
+        return queue
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Pass a reply on, then wait while the client does not read."""

@@ -23,6 +23,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 HTTPS = PUBLIC_URL.startswith("https://")
 
 INSTALLED_APPS = [
+    "gateway",  # before daphne, whose runserver it replaces
     "daphne",
     "unfold",
     "unfold.contrib.filters",
@@ -44,7 +45,6 @@ INSTALLED_APPS = [
     "portal.operations",
     "portal.dashboard",
     "incidents",
-    "gateway",
 ]
 
 MIDDLEWARE = [

@@ -137,7 +137,7 @@ def test_rows_are_joined_into_one_frame_and_the_newest_is_found_again():
     assert count_rows(joined) == 2
     assert last_row(joined) == second
     assert last_row(first) == first
-    frame = json.loads(real([joined, first]))
+    frame = json.loads(real([joined, first]).payload)
     assert [row["values"]["10"] for row in frame["data"]] == ["-1", "-2", "-1"]
     assert frame["trnm"] == "REAL"
 

@@ -31,6 +31,22 @@ def prices(frame):
     return {one["item"]: int(one["values"]["10"]) for one in frame["data"]}
 
 
+class Sink:
+    """A connection that takes ``room`` more frames."""
+
+    def __init__(self, room):
+        self.room = room
+        self.got = []
+        self.on_room = lambda: None
+
+    def offer(self, frame):
+        if not self.room:
+            return False
+        self.room -= 1
+        self.got.append(json.loads(frame.payload))
+        return True
+
+
 def queue_of(config=CONFIG):
     return ClientQueue(config, lambda: None)
 
@@ -121,3 +137,48 @@ def test_large_snapshots_are_split_into_several_frames():
     parts = list(chunks((f"0D:{number}", b"x" * 4000) for number in range(100)))
     assert sum(len(part) for part in parts) == 100
     assert all(sum(len(row) for _, row in part) <= 64 * 1024 for part in parts)
+
+
+def test_a_sink_with_room_gets_each_frame_at_once_and_nothing_waits():
+    sink = Sink(room=1000)
+    queue = ClientQueue(CONFIG, lambda: None, sink)
+    for price in range(100):
+        offer(queue, "A", price)
+    queue.control('{"trnm":"PING"}')
+    assert [prices(frame)["A"] for frame in sink.got[:100]] == list(range(100))
+    assert sink.got[100] == {"trnm": "PING"}
+    assert len(queue) == queue.size == 0
+    assert queue.rows_out == 100
+
+
+def test_what_a_full_sink_does_not_take_waits_and_keeps_its_place():
+    sink = Sink(room=1)
+    queue = ClientQueue(CONFIG, lambda: None, sink)
+    offer(queue, "A", 1)
+    offer(queue, "A", 2)
+    assert queue.waiting_since is not None
+    sink.room = 1  # room again, but the second frame may not be overtaken
+    queue.control('{"trnm":"REG"}')
+    assert len(sink.got) == 1
+    queue.drain()
+    assert len(sink.got) == 2
+    sink.room = 10
+    queue.drain()
+    offer(queue, "A", 3)
+    assert [frame["trnm"] for frame in sink.got] == ["REAL", "REAL", "REG", "REAL"]
+    assert [prices(frame)["A"] for frame in sink.got if "data" in frame] == [1, 2, 3]
+    assert queue.waiting_since is None
+
+
+def test_a_sink_that_takes_nothing_is_bounded_conflated_and_given_up():
+    sink = Sink(room=0)
+    queue = ClientQueue(CONFIG, lambda: None, sink)
+    for price in range(100):
+        offer(queue, "A", price, now=price / 10)
+    assert len(queue) == CONFIG.queue_frames
+    assert queue.verdict is not None
+    sink.room = 100
+    queue.drain()
+    assert [prices(frame)["A"] for frame in sink.got if "data" in frame] == [0, 1, 2, 3, 99]
+    assert queue.dropped_total == 95
+    assert not queue.conflating

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.server import FeedServer  # isort: skip
 
 from channels.routing import get_default_application
+from daphne.endpoints import build_endpoint_description_strings
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext_lazy as _
@@ -33,8 +34,7 @@ class Command(BaseCommand):
         feed = settings.GATEWAY_FEED
         server = FeedServer(
             get_default_application(),
-            host=host,
-            port=port,
+            endpoints=build_endpoint_description_strings(host=host, port=port),
             max_message_bytes=feed.max_message_bytes,
             drain_timeout=feed.drain_timeout,
             server_name="",
