@@ -42,7 +42,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is behind a connection. ``expires`` is in unix seconds, None for a ticket's."""
+    """Who is behind a connection.
+
+    ``expires`` is when the connection ends, in unix seconds: the end of the token (``token_expires``) or of
+    the key, whichever comes first; None means that neither has one.
+    """
 
     subject: str
     name: str
@@ -51,6 +55,7 @@ class Principal:
     key: int | None = None
     token_digest: str = field(default="", repr=False)
     expires: float | None = None
+    token_expires: float | None = None
 
 
 class BadCredentials(Exception):
@@ -157,6 +162,7 @@ def principal_of_key(
         max_connections=key.max_connections or config.max_connections_per_key,
         token_digest=token_digest,
         expires=min(ends, default=None),
+        token_expires=expires,
     )
 
 

@@ -118,6 +118,7 @@ class FeedConfig:
     ping_interval: float = 10.0
     wanted_ttl: float = 15.0
     token_lifetime: float = 24 * 3600.0
+    memory_limit: int = 0
     memory_shed_ratio: float = 0.85
     drain_timeout: float = 30.0
 

@@ -88,8 +88,9 @@ class FeedConsumer(AsyncWebsocketConsumer):
         await self.accept()
         loop = asyncio.get_running_loop()
         timeout = self.service.config.login_timeout
-        if self.service.draining is not None:
-            self._end(self.service.draining)
+        refusal = self.service.refusal
+        if refusal is not None:
+            self._end(refusal)
             return
         try:
             self._places.enter_context(self.service.limits.connection(self._address(), time.monotonic()))
@@ -166,8 +167,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
         if self._client is not None:
             self._client.queue.control(feed_frames.login_reply())
             return
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._stop_waiting()
         sink = sink_of(self.scope)
         queue = ClientQueue(self.service.config, self._wake, sink)
         if sink is not None:
@@ -181,6 +181,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             token_digest=principal.token_digest,
             full_status=full_status,
             expires=principal.expires,
+            token_expires=principal.token_expires,
         )
         self._client.queue.control(feed_frames.login_reply())
         self.service.hub.add(self._client)

@@ -77,6 +77,7 @@ class System(StrEnum):
     CLOSED = "B1005"
     DROPPED = "B1006"
     SNAPSHOT = "B1007"
+    RIGHTS = "B1009"
 
 
 class BadFrame(Exception):

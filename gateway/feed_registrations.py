@@ -48,6 +48,25 @@ class Registrations:
             raise BadFrame(request.trnm, Code.TOO_MANY_ITEMS, message)
         self._set(request.group, kept | wanted)
 
+    def restrict(self, rights: Rights) -> frozenset[str]:
+        """Take over changed rights and return the topics that they no longer allow.
+
+        Of more items than the new limit, those with the lowest codes stay.
+        """
+        self.rights = rights
+        before = self.topics
+        allowed = {topic for topic in before if self._allows(*topic.split(":", 1))}
+        items = sorted({topic.partition(":")[2] for topic in allowed} - {""})
+        kept = {"", *items[: rights.max_items]}
+        allowed = {topic for topic in allowed if topic.partition(":")[2] in kept}
+        for group, topics in list(self.groups.items()):
+            self._set(group, topics & allowed)
+        return before - allowed
+
+    def _allows(self, kind: str, item: str) -> bool:
+        types, items = self.rights.types, self.rights.items
+        return (types is None or kind in types) and (items is None or not item or item in items)
+
     def _remove(self, request: Registration) -> None:
         if request.pairs is None:
             self.groups.pop(request.group, None)

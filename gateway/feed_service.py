@@ -29,6 +29,7 @@ from gateway.feed_frames import Close, Verdict
 from gateway.feed_store import TIMEOUT, async_client
 from gateway.hub import Hub
 from gateway.limits import ConnectionLimits
+from gateway.memory import MemoryGuard, cgroup_limit
 from gateway.models import digest
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,10 @@ logger = logging.getLogger(__name__)
 TICK = 0.5
 #: Every connected key is checked again this often, in seconds.
 RECHECK = 60.0
-#: Seconds to wait for the service's end.
+#: Seconds for the service's tasks to end.
 STOP_TIMEOUT = 5.0
+#: Seconds that a client turned away for want of memory waits.
+SHED_RETRY = 30.0
 #: Keys waiting to be checked again at most; more are found by the next round.
 RECHECK_MAX = 1000
 
@@ -55,6 +58,7 @@ class FeedService:
     def __init__(self, config: FeedConfig, client: redis.asyncio.Redis | None = None) -> None:
         self.config = config
         self.limits = ConnectionLimits(config)
+        self.memory = MemoryGuard(config.memory_limit or cgroup_limit(), config.memory_shed_ratio)
         self.draining: Verdict | None = None
         #: How to end the connections that have not logged in yet; the others are in the hub.
         self.waiting: set[Callable[[Verdict], None]] = set()
@@ -71,6 +75,13 @@ class FeedService:
     def running(self) -> bool:
         """Whether the service still works."""
         return not self._task.done()
+
+    @property
+    def refusal(self) -> Verdict | None:
+        """Why no new connection is taken in now; None when it is."""
+        if self.draining is None and self.memory.short:
+            return Verdict(Close.TRY_LATER, "short of memory", SHED_RETRY)
+        return self.draining
 
     async def login(self, token: str) -> Principal:
         """Return who a LOGIN's token or ticket belongs to.
@@ -117,9 +128,9 @@ class FeedService:
         await self._client.aclose()
 
     def _send_away(self, verdict: Callable[[int], Verdict]) -> None:
-        self.hub.close_all(verdict)
         for place, end in enumerate(list(self.waiting), len(self.hub.clients)):
             end(verdict(place))
+        self.hub.close_all(verdict)
 
     @staticmethod
     def _restarting(retry_after: float) -> Verdict:
@@ -150,13 +161,14 @@ class FeedService:
         while True:
             await asyncio.sleep(TICK)
             self.hub.tick()
+            self.memory.look()
             if time.monotonic() >= due:
                 due = time.monotonic() + RECHECK
                 for key in {client.key for client in self.hub.clients if client.key is not None}:
                     self._key_changed(key)
 
     async def _check_keys(self) -> None:
-        """Close the connections of keys and tokens that are no longer valid."""
+        """Apply what changed of a key: its end, its token's end, its rights."""
         while True:
             key = await self._recheck.get()
             try:
@@ -169,7 +181,7 @@ class FeedService:
         if not clients:
             return
         try:
-            await database_sync_to_async(auth.principal_of_key)(key, self.config)
+            principal = await database_sync_to_async(auth.principal_of_key)(key, self.config)
         except BadCredentials as error:
             for client in clients:
                 self.hub.close(client, Verdict(Close.BAD_KEY, str(error)))
@@ -180,6 +192,10 @@ class FeedService:
                 revoked = await self._client.get(name) == auth.REVOKED
             if client.token_digest and revoked:
                 self.hub.close(client, Verdict(Close.BAD_KEY, "the token was revoked"))
+                continue
+            ends = [end for end in (client.token_expires, principal.expires) if end is not None]
+            client.expires = min(ends, default=None)
+            self.hub.restrict(client, principal.rights)
 
 
 def feed_service() -> FeedService:

@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from gateway.config import FeedConfig
 from gateway.feed_frames import PING, Close, System, Verdict, last_row, real, split_rows, system
 from gateway.feed_queue import FRAME_BYTES, ClientQueue, TopicRows, chunks
-from gateway.feed_registrations import Registrations
+from gateway.feed_registrations import Registrations, Rights
 from gateway.feed_state import FeedView, StateTracker, kst
 from gateway.status import FeedState
+
+#: Topics that are named to a client which lost them.
+TOLD_MAX = 50
 
 Schedule = Callable[[float, Callable[[], None]], object]
 
@@ -54,6 +57,7 @@ class Client:
     token_digest: str = ""
     full_status: bool = False
     expires: float | None = None
+    token_expires: float | None = None
     registered: bool = False
     next_ping: float = 0.0
     group: Group | None = None
@@ -139,6 +143,14 @@ class Hub:
         if first:
             self._tell(client, self.state.view(self._clock(), self._wall()))
         self._send_last(client, added)
+
+    def restrict(self, client: Client, rights: Rights) -> None:
+        """Apply changed rights: topics no longer allowed end, and the client is told which."""
+        gone = client.registrations.restrict(rights)
+        if gone:
+            self.set_topics(client, client.registrations.topics)
+            told = sorted(gone)[:TOLD_MAX]
+            client.queue.control(system(System.RIGHTS, "rights changed", removed=len(gone), topics=told))
 
     def publish(self, name: str, fence: int, rows: bytes) -> None:
         """Pass ``ROW,ROW`` on to the topic's clients; rows of a replaced owner are dropped."""

@@ -79,3 +79,24 @@ def test_a_key_with_rights_registers_only_its_types_and_items():
         with pytest.raises(BadFrame) as caught:
             mine.apply(reg(pair))
         assert caught.value.code is Code.NOT_ALLOWED
+
+
+def test_changed_rights_end_what_they_no_longer_allow_and_keep_the_rest():
+    mine = Registrations(Rights())
+    mine.apply(reg(("0B", "005930"), ("0D", "005930"), ("0s", ""), group="1"))
+    mine.apply(reg(("0B", "000660"), group="2"))
+    gone = mine.restrict(Rights(types=frozenset({"0B", "0s"}), items=frozenset({"005930"})))
+    assert gone == {"0D:005930", "0B:000660"}
+    assert mine.topics == {"0B:005930", "0s:"}
+    with pytest.raises(BadFrame):
+        mine.apply(reg(("0B", "000660")))
+
+
+def test_a_lower_limit_of_items_keeps_the_lowest_codes():
+    mine = Registrations(Rights())
+    mine.apply(reg(*items(10)))
+    mine.apply(reg(("0D", "000009"), ("0s", ""), group="2"))
+    gone = mine.restrict(Rights(max_items=9))
+    assert gone == {"0B:000009", "0D:000009"}
+    assert "0s:" in mine.topics
+    assert mine.restrict(Rights(max_items=9)) == frozenset()

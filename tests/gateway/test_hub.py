@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.config import FeedConfig
-from gateway.feed_frames import Close, Verdict
+from gateway.feed_frames import Close, Registration, Verdict
 from gateway.feed_queue import ClientQueue
 from gateway.feed_registrations import Registrations, Rights
 from gateway.hub import Client, Hub
@@ -284,3 +284,23 @@ def test_everybody_can_be_sent_away_with_a_time_of_their_own(world):
     told = [world.join()[1] for _ in range(3)]
     world.hub.close_all(lambda place: Verdict(Close.RESTARTING, "restarting", place))
     assert sorted(verdicts[0].retry_after for verdicts in told) == [0, 1, 2]
+
+
+def test_changed_rights_end_topics_at_once_and_the_client_is_told_which(world):
+    client, verdicts = world.join()
+    client.registrations.apply(Registration("REG", "1", False, (("0B", "005930"), ("0B", "000660"))))
+    world.hub.set_topics(client, client.registrations.topics)
+    world.hub.restrict(client, Rights(items=frozenset({"005930"})))
+    assert world.hub.topics == {"0B:005930"}
+    assert world.frames(client) == [
+        {
+            "trnm": "SYSTEM",
+            "code": "B1009",
+            "message": "rights changed",
+            "removed": 1,
+            "topics": ["0B:000660"],
+        }
+    ]
+    world.hub.restrict(client, Rights(items=frozenset({"005930"})))
+    assert world.frames(client) == []
+    assert verdicts == []
