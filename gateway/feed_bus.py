@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from typing import Any
 
 import orjson
 import redis
@@ -36,6 +37,11 @@ RENEW = 5.0
 STATUS_MAX = 100
 
 _CHANNEL = keys.ROWS_CHANNEL.format(topic="")
+
+
+async def _unchanged(response: Any) -> Any:
+    """Stand in for redis-py's handler, which spells each message out for a log line that nobody asked for."""
+    return response
 
 
 class FeedBus:
@@ -79,7 +85,7 @@ class FeedBus:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
     async def _session(self) -> None:
-        async with self._client.pubsub() as pubsub:
+        async with self._client.pubsub(push_handler_func=_unchanged) as pubsub:
             self._subscribed = self._hub.topics
             channels = [keys.ROWS_CHANNEL.format(topic=topic) for topic in self._subscribed]
             async with asyncio.timeout(TIMEOUT):
