@@ -82,13 +82,17 @@ class Upstream:
 
 @dataclass
 class Web:
-    """``manage.py serve`` in its own process, with its own database."""
+    """A web server in its own process, with its own database: ``manage.py serve`` unless ``command`` is set.
+
+    ``{port}`` in a word of ``command`` is the port.
+    """
 
     folder: Path
     redis_url: str
     env: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    command: tuple[str, ...] = ("manage.py", "serve")
 
     @property
     def url(self) -> str:
@@ -131,8 +135,8 @@ class Web:
     def start(self) -> None:
         """Start the server and return once it answers."""
         with (self.folder / "serve.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
+            self.process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, *(word.format(port=self.port) for word in self.command)],
                 cwd=ROOT,
                 env=self.environment(),
                 stdout=log,
@@ -171,7 +175,7 @@ class Web:
 
 
 @contextmanager
-def web_server(folder: Path, redis_url: str | None = None, **env: str):
+def web_server(folder: Path, redis_url: str | None = None, *, command: tuple[str, ...] = (), **env: str):
     """Run a migrated web server, with a Valkey of its own unless one is given."""
     folder.mkdir(parents=True, exist_ok=True)
     valkey = None
@@ -180,6 +184,8 @@ def web_server(folder: Path, redis_url: str | None = None, **env: str):
         valkey = start_valkey(folder, port)
         redis_url = f"redis://127.0.0.1:{port}/0"
     web = Web(folder, redis_url, env)
+    if command:
+        web.command = command
     try:
         web.manage("migrate", "--verbosity", "0")
         web.start()
