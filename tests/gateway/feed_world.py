@@ -6,9 +6,11 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -175,17 +177,21 @@ class Web:
 
 
 @contextmanager
-def web_server(folder: Path, redis_url: str | None = None, *, command: tuple[str, ...] = (), **env: str):
+def web_server(folder: Path, redis_url: str | None = None, **env: str) -> Iterator[Web]:
     """Run a migrated web server, with a Valkey of its own unless one is given."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with running(Web(folder, redis_url or "", env)) as web:
+        yield web
+
+
+@contextmanager
+def running(web: Web) -> Iterator[Web]:
+    """Migrate and run ``web``, with a Valkey of its own unless it has one."""
+    web.folder.mkdir(parents=True, exist_ok=True)
     valkey = None
-    if redis_url is None:
+    if not web.redis_url:
         port = free_port()
-        valkey = start_valkey(folder, port)
-        redis_url = f"redis://127.0.0.1:{port}/0"
-    web = Web(folder, redis_url, env)
-    if command:
-        web.command = command
+        valkey = start_valkey(web.folder, port)
+        web.redis_url = f"redis://127.0.0.1:{port}/0"
     try:
         web.manage("migrate", "--verbosity", "0")
         web.start()
@@ -247,3 +253,18 @@ async def _drained(socket: websockets.ClientConnection):
 def prices(frame: dict[str, Any]) -> list[int]:
     """Return the prices of a REAL frame's rows."""
     return [abs(int(one["values"]["10"])) for one in frame["data"]]
+
+
+def stopped_reader(port: int, token: str, item: str) -> socket.socket:
+    """Log in and register with a plain socket that then never reads again."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.sendall(
+        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    assert b"101" in sock.recv(4096)  # the last that is read
+    for frame in ({"trnm": "LOGIN", "token": token}, json.loads(reg(item))):
+        payload = json.dumps(frame).encode().ljust(126)
+        sock.sendall(b"\x81\xfe" + len(payload).to_bytes(2, "big") + b"\x00\x00\x00\x00" + payload)
+    return sock

@@ -7,6 +7,7 @@ import json
 import os
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from channels.testing import WebsocketCommunicator
@@ -64,7 +65,7 @@ async def test_recorded_frames_arrive_as_equal_json_in_order(redis_client):
     await client.aclose()
 
     total = sum(map(len, expected.values()))
-    got = []
+    got: list[dict[str, Any]] = []
     while sum(len(frame["data"]) for frame in got) < total:
         frame = json.loads(await socket.receive_from(timeout=3))
         if frame["trnm"] == "REAL":

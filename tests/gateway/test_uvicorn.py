@@ -11,7 +11,7 @@ import redis
 import websockets
 
 from tests.conditions import wait_until
-from tests.gateway.feed_world import Feed, Upstream, prices, reg, row, web_server
+from tests.gateway.feed_world import Feed, Upstream, Web, prices, reg, row, running
 
 UVICORN = (
     *("-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", "{port}"),
@@ -22,7 +22,8 @@ UVICORN = (
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uvicorn")
-    with web_server(folder, command=UVICORN, FEED_PING_INTERVAL="1", FEED_SLOW_AFTER="2") as web:
+    env = {"FEED_PING_INTERVAL": "1", "FEED_SLOW_AFTER": "2"}
+    with running(Web(folder, "", env, command=UVICORN)) as web:
         yield web
 
 
