@@ -35,6 +35,11 @@ class Outlet:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    @property
+    def direct(self) -> bool:
+        """Whether data can go straight to the socket."""
+        return self._send is not None
+
     def drained(self) -> None:
         """Take note that the transport's buffer is empty."""
         self.empty = True

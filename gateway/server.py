@@ -94,10 +94,13 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
         if not self.transport.empty or self.state != self.STATE_OPEN:
             return False
         if frame.wire is None:
-            # Autobahn's message for many receivers.
             message = self.factory.prepareMessage(frame.payload, isBinary=False, doNotCompress=True)
-            frame.wire = message.payloadHybi
-        self.transport.write(frame.wire)
+            # Not in Autobahn's documentation: without it each receiver's frame is made anew.
+            frame.wire = getattr(message, "payloadHybi", b"")
+        if frame.wire:
+            self.transport.write(frame.wire)
+        else:
+            self.serverSend(frame.text)
         return True
 
     def onPing(self, payload: bytes) -> None:

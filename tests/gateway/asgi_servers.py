@@ -15,7 +15,7 @@ import daphne.server  # isort: skip - installs Twisted's reactor
 from portal.asgi import application as portal  # isort: skip - sets Django up
 
 from gateway.feed_sink import Frame, sink_of
-from gateway.server import FeedServer
+from gateway.server import FeedProtocol, FeedServer
 
 #: Size of ``/test/large``.
 LARGE = 8 * 1024 * 1024
@@ -71,11 +71,14 @@ async def talk(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     sink = sink_of(scope)
     counts["sink"] = type(sink).__name__
+    counts["direct"] = isinstance(sink, FeedProtocol) and sink.transport.direct
     for number in range(count):
         text = f"{number} ".ljust(size, "x")
         counts["offered"] += 1
-        if number % 3 and sink is not None and sink.offer(Frame(text.encode())):
+        frame = Frame(text.encode())
+        if number % 3 and sink is not None and sink.offer(frame):
             counts["taken"] += 1
+            counts["framed_once"] = bool(frame.wire)
         else:
             await send({"type": "websocket.send", "text": text})
     event = await receive()

@@ -161,6 +161,12 @@ async def test_frames_of_the_sink_and_of_asgi_keep_one_order(ours, size, count):
             assert text == f"{number} ".ljust(size, "x")
     counts = await asyncio.to_thread(told, ours)
     assert counts["sink"] == "FeedProtocol"
+    assert counts["direct"], (
+        "Twisted's transport gives no socket any more: each frame costs a turn of the loop"
+    )
+    assert counts["framed_once"], (
+        "Autobahn's prepared message has changed: each receiver's frame is made anew"
+    )
     assert counts["taken"] > before
 
 

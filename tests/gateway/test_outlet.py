@@ -1,0 +1,137 @@
+"""The outlet: straight to the socket only while nothing waits, never out of order, never a byte lost."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from twisted.internet.interfaces import IPullProducer
+from twisted.internet.testing import StringTransport
+from zope.interface import implementer  # type: ignore[import-untyped] # it carries no types
+
+from gateway.outlet import Outlet
+
+
+class Transport(StringTransport):
+    """Twisted's transport for tests, on a real socket; ``drain`` writes out what it holds."""
+
+    def __init__(self, sock):
+        super().__init__()
+        self.sock = sock
+
+    def getHandle(self):
+        return self.sock
+
+    def drain(self, reader):
+        """Empty the buffer into the socket and read all of it, then ask the producer for more."""
+        held, got = self.value(), b""
+        self.clear()
+        while held:
+            try:
+                held = held[self.sock.send(held) :]
+            except BlockingIOError:
+                got += reader.recv(1 << 20)
+        if self.producer is not None:
+            self.producer.resumeProducing()
+        return got
+
+
+@implementer(IPullProducer)
+class Producer:
+    """What a protocol does when its transport is empty."""
+
+    outlet: Outlet | None = None
+
+    def resumeProducing(self):
+        if self.outlet is not None:
+            self.outlet.drained()
+
+    def stopProducing(self):
+        self.stopped = True
+
+
+@pytest.fixture
+def pair():
+    """Two ends of a TCP connection that holds little; unlike a local pair, TCP takes parts of a write."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname(), timeout=10)
+        ours, _ = server.accept()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def outlet_on(handle):
+    producer, transport = Producer(), Transport(handle)
+    transport.registerProducer(Producer(), True)  # as Twisted's HTTP channel is
+    outlet = producer.outlet = Outlet(transport, producer)  # type: ignore[arg-type] # implemented by decorator
+    return outlet, transport
+
+
+def test_at_first_it_waits_for_what_was_written_before_it_existed(pair):
+    ours, theirs = pair
+    outlet, transport = outlet_on(ours)
+    assert not outlet.empty
+    outlet.write(b"101 Switching")
+    assert transport.value() == b"101 Switching"
+    transport.drain(theirs)
+    assert outlet.empty
+
+
+def test_while_nothing_waits_data_goes_straight_to_the_socket(pair):
+    ours, theirs = pair
+    outlet, transport = outlet_on(ours)
+    outlet.drained()
+    outlet.write(b"one")
+    outlet.writeSequence([b"two", b"three"])
+    assert transport.value() == b""
+    assert outlet.empty
+    assert theirs.recv(100) == b"onetwothree"
+
+
+def test_what_the_kernel_does_not_take_waits_and_is_not_overtaken(pair):
+    ours, theirs = pair
+    outlet, transport = outlet_on(ours)
+    outlet.drained()
+    sent = b""
+    for number in range(20):
+        data = bytes([number]) * 300_007
+        outlet.write(data)
+        sent += data
+    assert not outlet.empty
+    assert transport.value()
+    got = transport.drain(theirs)
+    assert outlet.empty
+    outlet.write(b"last")
+    ours.close()
+    while part := theirs.recv(1 << 20):
+        got += part
+    assert got == sent + b"last"
+
+
+def test_a_broken_socket_is_left_to_twisted(pair):
+    ours, theirs = pair
+    outlet, transport = outlet_on(ours)
+    outlet.drained()
+    theirs.close()
+    ours.close()
+    outlet.write(b"data")
+    assert transport.value() == b"data"
+    assert not outlet.empty
+
+
+def test_without_a_plain_socket_everything_goes_through_the_transport():
+    outlet, transport = outlet_on(object())
+    assert not outlet.direct
+    outlet.drained()
+    outlet.write(b"data")
+    assert transport.value() == b"data"
+    assert not outlet.empty
+
+
+def test_closing_waits_for_no_producer(pair):
+    outlet, transport = outlet_on(pair[0])
+    outlet.loseConnection()
+    assert transport.producer is None
+    assert transport.disconnecting
