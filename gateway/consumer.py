@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -41,16 +43,18 @@ class FeedConsumer(AsyncWebsocketConsumer):
     """
 
     service: FeedService
-    tasks: asyncio.TaskGroup
 
     def __init__(self) -> None:
         super().__init__()
         self._held: list[str] = []  # unread: parsed they may take thirty times the memory
-        self._places = contextlib.ExitStack()
+        # A TaskGroup and an ExitStack would take a tenth of an idle connection's memory.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._places: list[AbstractContextManager[None]] = []
         self._principal: Principal | None = None
         self._client: Client | None = None
         self._verdict: Verdict | None = None
         self._pump_task: asyncio.Task[None] | None = None
+        self._close_task: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     async def __call__(
@@ -62,11 +66,16 @@ class FeedConsumer(AsyncWebsocketConsumer):
         """Serve the connection until it ends."""
         self.service = feed_service()
         self._bucket = Bucket(self.service.config.max_messages_per_second, BURST)
-        async with asyncio.TaskGroup() as self.tasks:
-            try:
-                await super().__call__(scope, receive, send)
-            finally:
-                self._release()
+        try:
+            await super().__call__(scope, receive, send)
+        except BaseException:
+            for task in self._tasks:
+                task.cancel()
+            raise
+        finally:
+            self._release()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
 
     async def dispatch(self, message: Any) -> None:
         """Pass an event to its handler, without Channels' look at database connections before each one.
@@ -93,7 +102,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             self._end(refusal)
             return
         try:
-            self._places.enter_context(self.service.limits.connection(self._address(), time.monotonic()))
+            self._hold(self.service.limits.connection(self._address(), time.monotonic()))
         except LimitExceeded as error:
             self._end(error.verdict)
             return
@@ -146,9 +155,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             if self._verdict is not None:  # too late: the connection ended meanwhile
                 return
             if self._client is None:
-                self._places.enter_context(
-                    self.service.limits.subject(principal.subject, principal.max_connections)
-                )
+                self._hold(self.service.limits.subject(principal.subject, principal.max_connections))
         except BadCredentials as error:
             await self._refuse(Code.BAD_TOKEN, f"[CODE=8005, MESSAGE={error}]")
         except LimitExceeded as error:
@@ -216,7 +223,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
 
     def _wake(self) -> None:
         if self._pump_task is None and self._client is not None:
-            self._pump_task = self.tasks.create_task(self._pump(self._client.queue))
+            self._pump_task = self._spawn(self._pump(self._client.queue))
 
     async def _pump(self, queue: ClientQueue) -> None:
         """Send what waits, under a server without a sink; it ends when nothing waits."""
@@ -231,13 +238,23 @@ class FeedConsumer(AsyncWebsocketConsumer):
             self.service.hub.closes[str(int(verdict.code))] += 1
             if self._client is not None:
                 self.service.hub.remove(self._client)
-            self.tasks.create_task(self._close(verdict))
+            self._close_task = self._spawn(self._close(verdict))
 
     async def _close(self, verdict: Verdict) -> None:
         if self._pump_task is not None:
             self._pump_task.cancel()
         with contextlib.suppress(OSError):  # the client went away first
             await self.close(int(verdict.code), verdict.reason)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _hold(self, place: AbstractContextManager[None]) -> None:
+        place.__enter__()
+        self._places.append(place)
 
     def _stop_waiting(self) -> None:
         self.service.waiting.discard(self._end)
@@ -250,7 +267,8 @@ class FeedConsumer(AsyncWebsocketConsumer):
             self._pump_task.cancel()
         if self._client is not None:
             self.service.hub.remove(self._client)
-        self._places.close()
+        while self._places:
+            self._places.pop().__exit__(None, None, None)
 
     def _address(self) -> str:
         peer = (self.scope.get("client") or ("",))[0]

@@ -43,7 +43,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with web_server(tmp_path_factory.mktemp("web"), FEED_CONNECT_RATE="1000") as web:
+    with web_server(tmp_path_factory.mktemp("web"), FEED_CONNECT_RATE="1000", FEED_LOGIN_TIMEOUT="60") as web:
         client = redis.Redis.from_url(web.redis_url)
         yield World(web, Upstream(client), web.token(web.feed_key("alice")))
         client.close()
