@@ -1,4 +1,4 @@
-"""The gateway's side of Redis: rows, last values, status and attempts out; wishes and commands in.
+"""What the gateway writes to Redis: rows, last values, status, attempts and gaps.
 
 Nothing here waits on the session's behalf. When Redis goes away rows are dropped and counted, the newest
 status, attempts and last values wait in bounded memory, and all is written when it is back.
@@ -10,18 +10,21 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 import orjson
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway import keys
+from gateway import keys, scripts
+from gateway.gaps import Flow
 from gateway.protocol import Row
-from gateway.status import Attempt, GatewayStatus
+from gateway.status import MAX_GAPS, Attempt, Gap, GatewayStatus
 
 logger = logging.getLogger(__name__)
 
@@ -32,42 +35,47 @@ MAX_ATTEMPTS = 200
 MAX_WAITING_ROWS = 20_000
 #: Topics whose last value is kept; the longest unchanged is forgotten first.
 MAX_LAST = 5_000
-#: Wishes read from one process, and processes read.
-MAX_WISHES = 20_000
-MAX_PROCESSES = 1_000
-MAX_COMMANDS = 20
-POLL = 0.5
+#: Seconds for which a slot's last delivery is remembered: longer than any holiday of the exchange.
+FLOW_TTL = 30 * 24 * 3600
 RECONNECT_FIRST, RECONNECT_CAP = 0.5, 5.0
 TIMEOUT = 2.0
 
-# KEYS: status, fence. ARGV: the status' fence, the status, its TTL in seconds, the channel. An owner that
-# slept through its lease must not speak for the slot any more.
-_TELL = """
-if tonumber(redis.call('GET', KEYS[2]) or '0') > tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-redis.call('PUBLISH', ARGV[4], ARGV[2])
-return 1
-"""
+
+class Holder(Protocol):
+    """The lease under which a slot's rows are published."""
+
+    @property
+    def slot(self) -> str:
+        """The slot."""
+
+    @property
+    def fence(self) -> int:
+        """The fencing number that rows are stamped with."""
+
+    @property
+    def text(self) -> str:
+        """What Redis holds while the lease is valid."""
+
+    @property
+    def held(self) -> bool:
+        """Whether this process may still believe in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What a person asked of a slot."""
-
-    verb: str
-    reason: str
+#: Rows by topic, all queued under one lease text.
+Rows = dict[str, list[bytes]]
 
 
 @dataclass(slots=True)
 class _Waiting:
     """Everything still to be written."""
 
-    rows: dict[tuple[int, str], list[bytes]] = field(default_factory=dict)
+    rows: dict[tuple[Holder, str], Rows] = field(default_factory=dict)
     count: int = 0
     since: float = 0.0
-    last: dict[str, bytes] = field(default_factory=dict)
-    statuses: dict[str, GatewayStatus] = field(default_factory=dict)
-    attempts: deque[tuple[str, Attempt, bool]] = field(default_factory=lambda: deque(maxlen=MAX_ATTEMPTS))
+    last: dict[str, tuple[Holder, bytes]] = field(default_factory=dict)
+    statuses: dict[str, tuple[GatewayStatus, Flow | None]] = field(default_factory=dict)
+    attempts: deque[tuple[Holder, Attempt, bool]] = field(default_factory=lambda: deque(maxlen=MAX_ATTEMPTS))
+    gaps: deque[tuple[Holder, Gap]] = field(default_factory=lambda: deque(maxlen=MAX_GAPS))
 
 
 def connect(url: str) -> Redis:
@@ -86,46 +94,76 @@ def connect(url: str) -> Redis:
 
 
 class Bus:
-    """See the module. ``last_interval`` is the least seconds between two writes of one topic's last value."""
+    """See the module. ``last_interval`` is the least seconds between two writes of one topic's last value.
 
-    def __init__(self, client: Redis, *, last_interval: float = 0.1) -> None:
+    ``on_refused`` gets the slot whose lease Redis does not know any more.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        last_interval: float = 0.1,
+        on_refused: Callable[[str], None] = lambda slot: None,
+    ) -> None:
         self.client = client
+        self._on_refused = on_refused
         self._last_interval = last_interval
         self._waiting = _Waiting()
         self._last_due: dict[str, float] = {}
         self._dirty = asyncio.Event()
-        self._poll_now = asyncio.Event()
         self.down_since: float | None = None
+        self.written_at = time.monotonic()
         self.rows_dropped = 0
         self.lag_ms: float | None = None
 
     # -- what sessions hand over (never waits) ---------------------------------------------------------
 
-    def publish(self, fence: int, rows: Iterable[Row]) -> None:
-        """Queue rows for their topics' channels and for the hash of last values."""
+    def publish(self, holder: Holder, rows: Iterable[Row]) -> None:
+        """Queue rows for their topics' channels and for the hash of last values.
+
+        Rows of a lease that this process can no longer believe in are dropped and counted.
+        """
         waiting = self._waiting
-        stamp = f"{fence}|{time.time_ns() // 1_000_000}|".encode()
+        stamp = f"{holder.fence}|{time.time_ns() // 1_000_000}|".encode()
+        lost = self.down_since is not None or not holder.held
         if not waiting.count:
             waiting.since = time.monotonic()
+        queue = {} if lost else waiting.rows.setdefault((holder, holder.text), {})
         for row in rows:
-            waiting.last[row.topic] = stamp + row.encoded
-            if self.down_since is not None or waiting.count >= MAX_WAITING_ROWS:
+            waiting.last[row.topic] = (holder, stamp + row.encoded)
+            if lost or waiting.count >= MAX_WAITING_ROWS:
                 self.rows_dropped += 1
                 continue
             waiting.count += 1
-            waiting.rows.setdefault((fence, row.topic), []).append(row.encoded)
+            queue.setdefault(row.topic, []).append(row.encoded)
         self._bound_last()
         self._dirty.set()
 
-    def announce(self, status: GatewayStatus) -> None:
-        """Queue a slot's newest status."""
-        self._waiting.statuses[status.slot] = status
+    def announce(self, status: GatewayStatus, flow: Flow | None) -> None:
+        """Queue a slot's newest status, and what its next owner has to know."""
+        self._waiting.statuses[status.slot] = (status, flow)
         self._dirty.set()
 
-    def note(self, slot: str, attempt: Attempt, *, replace: bool) -> None:
+    def note(self, holder: Holder, attempt: Attempt, *, replace: bool) -> None:
         """Queue an attempt; ``replace`` says that it is the newest one's final outcome."""
-        self._waiting.attempts.append((slot, attempt, replace))
+        self._waiting.attempts.append((holder, attempt, replace))
         self._dirty.set()
+
+    def miss(self, holder: Holder, gap: Gap) -> None:
+        """Queue a gap that ended."""
+        self._waiting.gaps.append((holder, gap))
+        self._dirty.set()
+
+    def forget(self, holder: Holder) -> None:
+        """Drop what waits of a lease that is over."""
+        waiting = self._waiting
+        for key in [key for key in waiting.rows if key[0] is holder]:
+            lost = sum(map(len, waiting.rows.pop(key).values()))
+            waiting.count -= lost
+            self.rows_dropped += lost
+        for topic in [topic for topic, (owner, _) in waiting.last.items() if owner is holder]:
+            del waiting.last[topic]
 
     # -- loops ----------------------------------------------------------------------------------------
 
@@ -150,13 +188,18 @@ class Bus:
         """
         taken, self._waiting = self._waiting, _Waiting()
         now = time.monotonic()
-        due = {topic: raw for topic, raw in taken.last.items() if self._last_due.get(topic, 0.0) <= now}
-        self._waiting.last = {topic: raw for topic, raw in taken.last.items() if topic not in due}
+        due = {
+            topic: entry
+            for topic, entry in taken.last.items()
+            if self._last_due.get(topic, 0.0) <= now and entry[0].held
+        }
+        self._waiting.last = {topic: entry for topic, entry in taken.last.items() if topic not in due}
         try:
             async with asyncio.timeout(TIMEOUT), self.client.pipeline(transaction=False) as pipe:
-                for words in self._words(taken, due):
+                writers = self._publish(pipe, taken, due)
+                for words in self._words(taken):
                     pipe.execute_command(*words)
-                await pipe.execute()
+                replies = await pipe.execute()
         except BaseException:
             self._put_back(taken)
             raise
@@ -165,59 +208,10 @@ class Bus:
             self._last_due[topic] = now + self._last_interval
         if taken.count:
             self.lag_ms = (time.monotonic() - taken.since) * 1000
+        self.written_at = time.monotonic()
         self._came_back()
-
-    async def listen(self) -> None:
-        """Poll for wishes as soon as a web process says that they changed, for ever."""
-        while True:
-            try:
-                async with self.client.pubsub() as channel:
-                    async with asyncio.timeout(TIMEOUT):
-                        await channel.subscribe(keys.WANTED_CHANNEL)
-                    while True:
-                        if await channel.get_message(ignore_subscribe_messages=True, timeout=30.0):
-                            self._poll_now.set()
-            except (RedisError, OSError):
-                await asyncio.sleep(RECONNECT_FIRST)
-
-    async def next_poll(self) -> None:
-        """Wait until it is time to read wishes and commands."""
-        try:
-            async with asyncio.timeout(POLL):
-                await self._poll_now.wait()
-        except TimeoutError:
-            pass
-        self._poll_now.clear()
-
-    async def wanted(self) -> list[str]:
-        """Return the topics that any web process wants.
-
-        Raises:
-            redis.RedisError: Redis does not answer.
-        """
-        names: list[bytes] = []
-        async for name in self.client.scan_iter(match=keys.WANTED.format(process="*"), count=1000):
-            names.append(name)
-            if len(names) == MAX_PROCESSES:
-                break
-        raws = await self.client.mget(sorted(names)) if names else []
-        topics: dict[str, None] = {}
-        for raw in raws:
-            topics |= dict.fromkeys(_topics(raw))
-        return list(topics)[:MAX_WISHES]
-
-    async def commands(self, slot: str) -> list[Command]:
-        """Take the commands queued for a slot this process owns, oldest first.
-
-        Raises:
-            redis.RedisError: Redis does not answer.
-        """
-        name = keys.COMMANDS.format(slot=slot)
-        async with self.client.pipeline(transaction=True) as pipe:
-            pipe.execute_command("LRANGE", name, -MAX_COMMANDS, -1)
-            pipe.execute_command("DEL", name)
-            raws = (await pipe.execute())[0]
-        return [command for raw in raws if (command := _command(raw))]
+        for holder in {holder for holder, reply in zip(writers, replies, strict=False) if not reply}:
+            self._on_refused(holder.slot)
 
     async def last_topics(self) -> None:
         """Learn which last values an earlier owner left, so that their number stays bounded.
@@ -232,28 +226,51 @@ class Bus:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _words(self, taken: _Waiting, last: dict[str, bytes]) -> Iterator[tuple[str | bytes | int, ...]]:
-        """Yield the Redis commands that write ``taken`` and the last values that are due."""
-        for (fence, topic), rows in taken.rows.items():
-            yield "PUBLISH", keys.ROWS_CHANNEL.format(topic=topic), f"{fence}|".encode() + b",".join(rows)
-        if last:
-            yield "HSET", keys.LAST, *(word for pair in last.items() for word in pair)
+    def _publish(
+        self, pipe: Pipeline, taken: _Waiting, last: dict[str, tuple[Holder, bytes]]
+    ) -> list[Holder]:
+        """Add rows and last values to ``pipe``, one script for each lease; returns their holders in order.
+
+        The lease is checked here, since a process may have slept since it queued the rows, and once more by
+        Redis, since it may sleep between the check and the write.
+        """
+        jobs: dict[tuple[Holder, str], tuple[list[bytes | str], list[bytes | str]]] = {}
+        for topic, (holder, raw) in last.items():
+            jobs.setdefault((holder, holder.text), ([], []))[0].extend((topic, raw))
+        for (holder, text), topics in taken.rows.items():
+            if not holder.held or not topics:
+                self.rows_dropped += sum(map(len, topics.values()))
+                continue
+            stamp = f"{text.rpartition('|')[2]}|".encode()
+            words = jobs.setdefault((holder, text), ([], []))[1]
+            for topic, rows in topics.items():
+                words.extend((keys.ROWS_CHANNEL.format(topic=topic), stamp + b",".join(rows)))
+        for (holder, text), (values, messages) in jobs.items():
+            names = (keys.LEASE.format(slot=holder.slot), keys.LAST)
+            pipe.execute_command(
+                "EVAL", scripts.PUBLISH, len(names), *names, text, len(values), *values, *messages
+            )
+        return [holder for holder, _ in jobs]
+
+    def _words(self, taken: _Waiting) -> Iterator[tuple[str | bytes | int, ...]]:
+        """Yield the Redis commands that write the rest of ``taken``."""
         while len(self._last_due) > MAX_LAST:
             oldest = next(iter(self._last_due))
             del self._last_due[oldest]
             yield "HDEL", keys.LAST, oldest
-        for slot, attempt, replace in taken.attempts:
-            name = keys.ATTEMPTS.format(slot=slot)
-            if replace:
-                yield "LPOP", name
-            yield "LPUSH", name, orjson.dumps(asdict(attempt))
-            yield "LTRIM", name, 0, MAX_ATTEMPTS - 1
-        for status in taken.statuses.values():
-            names = (keys.STATUS.format(slot=status.slot), keys.FENCE.format(slot=status.slot))
-            yield (
-                *("EVAL", _TELL, len(names), *names),
-                *(status.fence, status.encode(), STATUS_TTL, keys.STATUS_CHANNEL),
-            )
+        for holder, attempt, replace in taken.attempts:
+            names = (keys.ATTEMPTS.format(slot=holder.slot), keys.FENCE.format(slot=holder.slot))
+            raw = orjson.dumps(asdict(attempt))
+            yield "EVAL", scripts.NOTE, len(names), *names, holder.fence, int(replace), raw, MAX_ATTEMPTS, ""
+        for holder, gap in taken.gaps:
+            names = (keys.GAPS.format(slot=holder.slot), keys.FENCE.format(slot=holder.slot))
+            words = (holder.fence, 0, gap.encode(), MAX_GAPS, keys.GAPS_CHANNEL)
+            yield "EVAL", scripts.NOTE, len(names), *names, *words
+        for status, flow in taken.statuses.values():
+            spoken = [name.format(slot=status.slot) for name in (keys.STATUS, keys.FENCE, keys.FLOW)]
+            left = flow.encode() if flow else b""
+            said = (status.fence, status.encode(), STATUS_TTL, keys.STATUS_CHANNEL, left, FLOW_TTL)
+            yield "EVAL", scripts.TELL, len(spoken), *spoken, *said
         if taken.statuses:
             yield "SET", keys.HEARTBEAT.format(name="gateway"), f"{time.time():.3f}", "EX", HEARTBEAT_TTL
 
@@ -271,6 +288,7 @@ class Bus:
         newer.last = taken.last | newer.last
         newer.statuses = taken.statuses | newer.statuses
         newer.attempts = deque([*taken.attempts, *newer.attempts], maxlen=MAX_ATTEMPTS)
+        newer.gaps = deque([*taken.gaps, *newer.gaps], maxlen=MAX_GAPS)
         self._bound_last()
 
     def _bound_last(self) -> None:
@@ -288,24 +306,3 @@ class Bus:
             logger.warning(
                 "Redis answers again after %.0f s; %d rows dropped so far", seconds, self.rows_dropped
             )
-
-
-def _topics(raw: bytes | str | None) -> list[str]:
-    try:
-        listed = orjson.loads(raw or b"[]")
-    except orjson.JSONDecodeError:
-        return []
-    if not isinstance(listed, list):
-        return []
-    return [topic for topic in listed if isinstance(topic, str) and len(topic) <= 110 and ":" in topic[1:]]
-
-
-def _command(raw: bytes) -> Command | None:
-    try:
-        data = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(data, dict):
-        return None
-    by = f" (by {data['by']})" if data.get("by") else ""
-    return Command(str(data.get("verb", "")), f"{data.get('reason', '')}{by}"[:300])

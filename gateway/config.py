@@ -70,6 +70,7 @@ class UpstreamConfig:
     login_timeout: float = 10.0
     silence_floor: float = 45.0
     stale_after: float = 90.0
+    silent_after: float = 120.0
     lease_ttl: float = 15.0
     lease_renew: float = 5.0
     reg_batch: int = 100

@@ -10,7 +10,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -21,9 +22,10 @@ from redis.asyncio.client import PubSub
 
 from gateway import keys
 from gateway.config import FeedConfig
-from gateway.feed_store import TIMEOUT, LastValue, raw_bytes
+from gateway.feed_reporter import feed_status
+from gateway.feed_store import TIMEOUT, LastValue, end_if_cancelled, raw_bytes
 from gateway.hub import Hub
-from gateway.status import FeedStatus, GatewayStatus
+from gateway.status import Gap, GatewayStatus
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +35,12 @@ RETRY_BASE, RETRY_CAP = 0.5, 10.0
 QUIET = 3.0
 #: Leases are renewed this often, in seconds, and soon after a change.
 RENEW = 5.0
+#: Unreadable messages are told at most this often, in seconds.
+COMPLAIN_EVERY = 60.0
 #: Statuses read at start at most.
 STATUS_MAX = 100
+#: Gaps read for each slot after the bus was lost, and gaps remembered as told.
+GAPS_READ, GAPS_TOLD = 10, 200
 
 _CHANNEL = keys.ROWS_CHANNEL.format(topic="")
 
@@ -45,7 +51,10 @@ async def _unchanged(response: Any) -> Any:
 
 
 class FeedBus:
-    """Feeds a hub from Redis. ``on_key`` is called with the number of a feed key whose rights changed."""
+    """Feeds a hub from Redis. ``on_key`` is called with the number of a feed key whose rights changed.
+
+    ``others`` are further channels and who takes their messages (a ValueError is logged).
+    """
 
     def __init__(
         self,
@@ -55,15 +64,19 @@ class FeedBus:
         *,
         process: str,
         on_key: Callable[[int], None],
+        others: Mapping[str, Callable[[bytes], None]] | None = None,
     ) -> None:
         self._client = client
         self._hub = hub
         self._config = config
         self._process = process
         self._on_key = on_key
+        self._others = dict(others or {})
         self._changed = asyncio.Event()
         self._subscribed: frozenset[str] = frozenset()
         self._failures = 0
+        self._complained = -COMPLAIN_EVERY
+        self._told: deque[tuple[str, float]] = deque(maxlen=GAPS_TOLD)
 
     def topics_changed(self) -> None:
         """Take note that the hub's topics changed."""
@@ -78,8 +91,7 @@ class FeedBus:
                 await asyncio.create_task(self._session())
             except* (redis.RedisError, OSError) as group:
                 self._note_failure(group.exceptions[0])
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise asyncio.CancelledError
+            end_if_cancelled()
             self._hub.state.bus(False)
             delay = min(RETRY_CAP, RETRY_BASE * 2 ** min(self._failures - 1, 10))
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
@@ -88,10 +100,14 @@ class FeedBus:
         async with self._client.pubsub(push_handler_func=_unchanged) as pubsub:
             self._subscribed = self._hub.topics
             channels = [keys.ROWS_CHANNEL.format(topic=topic) for topic in self._subscribed]
+            own = (keys.STATUS_CHANNEL, keys.KEYS_CHANNEL, keys.GAPS_CHANNEL, *self._others)
             async with asyncio.timeout(TIMEOUT):
-                await pubsub.subscribe(keys.STATUS_CHANNEL, keys.KEYS_CHANNEL, *channels)
-                await self._read_statuses()
+                await pubsub.subscribe(*own, *channels)
+                heard = self._hub.state.heard
+                slots = await self._read_statuses()
                 self._hub.state.bus(True)
+                if self._failures:
+                    await self._read_gaps(slots, heard)
                 await self._restore(self._subscribed)
             if self._failures:
                 logger.warning("Feed bus is back after %d failed attempts", self._failures)
@@ -132,15 +148,22 @@ class FeedBus:
                 self._hub.tick()
             elif channel == keys.KEYS_CHANNEL:
                 self._on_key(int(data))
+            elif channel == keys.GAPS_CHANNEL:
+                self._tell_gap(Gap.decode(data))
+            elif channel in self._others:
+                self._others[channel](data)
             else:
                 fence, _, rows = data.partition(b"|")
                 self._hub.publish(channel.removeprefix(_CHANNEL), int(fence), rows)
-        except ValueError:
-            logger.warning("Unreadable message on %s", channel, exc_info=True)
+        except ValueError as error:
+            if time.monotonic() - self._complained >= COMPLAIN_EVERY:
+                self._complained = time.monotonic()
+                logger.warning("Unreadable message on %s: %s", channel, str(error)[:200])
 
     async def _follow(self, pubsub: PubSub) -> None:
         """Subscribe and unsubscribe as the hub's topics change, and renew the leases."""
         while True:
+            end_if_cancelled()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RENEW):
                     await self._changed.wait()
@@ -161,15 +184,7 @@ class FeedBus:
 
     async def _announce(self, *, changed: bool) -> None:
         ttl = max(1, round(self._config.wanted_ttl))
-        status = FeedStatus(
-            process=self._process,
-            at=time.time(),
-            connections=len(self._hub.clients),
-            topics=len(self._subscribed),
-            rows_out=self._hub.rows_out,
-            dropped=self._hub.dropped,
-            closes=dict(self._hub.closes),
-        )
+        status = feed_status(self._hub, self._process)
         wanted = orjson.dumps(sorted(self._subscribed))
         await self._client.set(keys.WANTED.format(process=self._process), wanted, ex=ttl)
         if changed:
@@ -200,7 +215,8 @@ class FeedBus:
             else:
                 self._hub.restore(name, last.fence, last.at, last.row)
 
-    async def _read_statuses(self) -> None:
+    async def _read_statuses(self) -> list[str]:
+        """Take in the status of each slot that has one; returns the slots."""
         names: list[bytes] = []
         async for name in self._client.scan_iter(match=keys.STATUS.format(slot="*"), count=500):
             names.append(name)
@@ -209,3 +225,21 @@ class FeedBus:
         for raw in await self._client.mget(names) if names else []:
             if raw:
                 self._handle(keys.STATUS_CHANNEL, raw_bytes(raw))
+        prefix = keys.STATUS.format(slot="")
+        return [name.decode().removeprefix(prefix) for name in names]
+
+    async def _read_gaps(self, slots: list[str], heard: float) -> None:
+        """Tell of the gaps that ended after ``heard`` (unix seconds), while nobody listened here."""
+        for slot in slots:
+            for raw in await self._client.lrange(keys.GAPS.format(slot=slot), 0, GAPS_READ - 1):
+                try:
+                    gap = Gap.decode(raw)
+                except ValueError:
+                    continue  # of a gateway of another version
+                if gap.until >= heard:
+                    self._tell_gap(gap)
+
+    def _tell_gap(self, gap: Gap) -> None:
+        if (gap.slot, gap.since) not in self._told:
+            self._told.append((gap.slot, gap.since))
+            self._hub.gap(gap)

@@ -77,6 +77,7 @@ class System(StrEnum):
     CLOSED = "B1005"
     DROPPED = "B1006"
     SNAPSHOT = "B1007"
+    GAP = "B1008"
     RIGHTS = "B1009"
 
 

@@ -65,14 +65,23 @@ class StateTracker:
 
     def __init__(self, now: float, wall: float) -> None:
         self._statuses: dict[str, tuple[GatewayStatus, float]] = {}
+        self._fences: frozenset[int] = frozenset()
+        self._newest = 0
         self._bus_up = False
         self._heard = wall
         self._started = now
 
     @property
-    def fences(self) -> frozenset[int]:
-        """Fencing numbers of the present owners."""
-        return frozenset(status.fence for status, _ in self._statuses.values())
+    def heard(self) -> float:
+        """When the gateway was last heard of, in unix seconds."""
+        return self._heard
+
+    def accepts(self, fence: int) -> bool:
+        """Tell whether rows of ``fence`` may pass: a present owner's, or a new one's.
+
+        Fencing numbers grow over all slots, so that anything older than the newest is either known or over.
+        """
+        return fence in self._fences or fence > self._newest
 
     def bus(self, up: bool) -> None:
         """Note whether Redis answers."""
@@ -84,6 +93,8 @@ class StateTracker:
         if known is not None and (status.fence, status.at) < (known[0].fence, known[0].at):
             return
         self._statuses[status.slot] = (status, now)
+        self._fences = frozenset(known.fence for known, _ in self._statuses.values())
+        self._newest = max(self._fences)
         self._heard = wall
 
     def view(self, now: float, wall: float) -> FeedView:

@@ -16,7 +16,10 @@ from gateway.feed_frames import PING, Close, System, Verdict, last_row, real, sp
 from gateway.feed_queue import FRAME_BYTES, ClientQueue, TopicRows, chunks
 from gateway.feed_registrations import Registrations, Rights
 from gateway.feed_state import FeedView, StateTracker, kst
-from gateway.status import FeedState
+from gateway.status import FeedState, Gap
+
+#: Topics that a gap's frame names to a client; their number stands beside them.
+GAP_NAMES = 50
 
 #: Topics that are named to a client which lost them.
 TOLD_MAX = 50
@@ -155,8 +158,11 @@ class Hub:
     def publish(self, name: str, fence: int, rows: bytes) -> None:
         """Pass ``ROW,ROW`` on to the topic's clients; rows of a replaced owner are dropped."""
         topic = self._topics.get(name)
-        if topic is None or (fence < topic.fence and fence not in self.state.fences):
-            return
+        if topic is not None and self.state.accepts(fence):
+            self._pass_on(topic, fence, rows)
+
+    def _pass_on(self, topic: Topic, fence: int, rows: bytes) -> None:
+        name = topic.name
         topic.fence = fence
         topic.last = last_row(rows)
         topic.last_at = self._wall()
@@ -176,8 +182,25 @@ class Hub:
             return
         if topic.last == row:
             return
-        self.publish(name, fence, row)
+        self._pass_on(topic, fence, row)
         topic.last_at = at
+
+    def gap(self, gap: Gap) -> None:
+        """Tell the clients whose topics are concerned that rows may be missing."""
+        missed = frozenset(gap.topics)
+        for group in self._groups.values():
+            if not (mine := sorted(missed & group.topics)):
+                continue
+            frame = system(
+                System.GAP,
+                "gap",
+                **{"from": kst(gap.since), "to": kst(gap.until)},
+                topics=mine[:GAP_NAMES],
+                count=len(mine),
+                reason=gap.reason,
+            )
+            for client in group.members:
+                client.queue.control(frame)
 
     def tick(self) -> None:
         """Send PINGs and changes of state, and give up on slow clients; call it twice a second."""

@@ -11,6 +11,14 @@ STATUS = PREFIX + "status:{slot}"
 ATTEMPTS = PREFIX + "attempts:{slot}"
 #: Pub/sub channel that repeats STATUS on every change.
 STATUS_CHANNEL = PREFIX + "status"
+#: List of JSON of :class:`gateway.status.Gap`, newest first, trimmed to 200.
+GAPS = PREFIX + "gaps:{slot}"
+#: Pub/sub channel that repeats each new gap.
+GAPS_CHANNEL = PREFIX + "gaps"
+#: JSON of :class:`gateway.gaps.Flow`: until when a slot's rows were delivered, left for the next owner.
+FLOW = PREFIX + "flow:{slot}"
+#: JSON of :class:`gateway.placement.Placement`: which item is registered with which key.
+PLACEMENT = PREFIX + "placement"
 #: Pub/sub channel of one topic. Message: ``FENCE|ROW,ROW`` (ASCII decimal fencing number).
 ROWS_CHANNEL = PREFIX + "rows:{topic}"
 #: Hash of topic to ``FENCE|UNIX_MS|ROW``: the last known value.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
@@ -13,6 +15,12 @@ from gateway.bus import TIMEOUT
 
 #: Seconds after which a standby that stopped reporting no longer counts.
 STANDBY_TTL = 5.0
+#: A clock that also counts while this process is stopped, and where there is one, while the machine sleeps.
+CLOCK: Final[Callable[[], float]] = (
+    functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)
 
 # KEYS: lease, fence. ARGV: owner, TTL in ms. Returns {fence or 0, holder}. Taking over and renewing are one
 # step, so that two processes can never both believe they hold the lease.
@@ -43,14 +51,33 @@ return 0
 class Lease:
     """The lease of ``slot`` as seen by ``owner`` (a text unique to one process). TTL in seconds."""
 
-    def __init__(self, client: Redis, slot: str, owner: str, ttl: float) -> None:
+    def __init__(
+        self, client: Redis, slot: str, owner: str, ttl: float, *, clock: Callable[[], float] = CLOCK
+    ) -> None:
+        self.slot = slot
         self._client = client
         self._owner = owner
+        self._clock = clock
+        self._ttl = ttl
         self._ttl_ms = int(ttl * 1000)
+        self._expires = float("-inf")
         self._keys = [keys.LEASE.format(slot=slot), keys.FENCE.format(slot=slot)]
         self._standby = keys.STANDBY.format(slot=slot)
         self.fence = 0
         self.holder = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether the lease was confirmed within its TTL, by this process's own clock.
+
+        A process that slept knows from this alone that it may no longer speak for the slot.
+        """
+        return self._clock() < self._expires
+
+    @property
+    def text(self) -> str:
+        """What Redis holds under the lease's key while the lease is ours."""
+        return f"{self._owner}|{self.fence}"
 
     async def acquire(self) -> bool:
         """Take or renew the lease; false when another process holds it (then ``holder`` names it).
@@ -60,10 +87,12 @@ class Lease:
         Raises:
             redis.RedisError, TimeoutError: Redis does not answer; nothing is known about the lease.
         """
+        asked = self._clock()  # the TTL runs from some moment after this one
         fence, holder = await self._eval(_ACQUIRE, self._keys, self._owner, self._ttl_ms)
         self.holder = holder.decode().rpartition("|")[0]
         if fence:
             self.fence = int(fence)
+        self._expires = asked + self._ttl if fence else float("-inf")
         return bool(fence)
 
     async def release(self) -> None:
@@ -72,6 +101,7 @@ class Lease:
         Raises:
             redis.RedisError, TimeoutError: Redis does not answer; the lease ends with its TTL.
         """
+        self._expires = float("-inf")
         await self._eval(_RELEASE, self._keys[:1], self._owner)
 
     async def stand_by(self) -> None:

@@ -8,194 +8,69 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from redis.exceptions import RedisError
 
-from gateway.actions import Record
 from gateway.bus import TIMEOUT, Bus, connect
-from gateway.calendar import MarketCalendar, venues_of
-from gateway.config import AppKey, UpstreamConfig
-from gateway.lease import Lease
+from gateway.bus_inbox import Inbox, Seen
+from gateway.calendar import DayHours, MarketCalendar, Venue, venues_of
+from gateway.config import UpstreamConfig
 from gateway.logbook import LineCap
-from gateway.planner import place
-from gateway.protocol import Row, split_topic
-from gateway.states import State, View
-from gateway.status import Attempt, FeedState, GatewayStatus
-from gateway.upstream import Upstream
+from gateway.placement import Placement, Seat, place
+from gateway.protocol import split_topic
+from gateway.slot import FAREWELL, SlotOwner
+from gateway.states import State
+from gateway.status import GatewayStatus
 
 logger = logging.getLogger(__name__)
 
-STATUS_EVERY = 1.0
-STANDBY_EVERY = 1.0
-FAREWELL = 0.5
+#: Seconds between two reads of the days entered by hand, and the longest one may take.
+DAYS_EVERY = 60.0
+DAYS_TIMEOUT = 10.0
 
-
-class LeaseLost(Exception):
-    """Another process holds the slot's lease."""
-
-
-class SlotOwner:
-    """Runs the session of ``key`` while this process holds its lease."""
-
-    def __init__(self, config: UpstreamConfig, key: AppKey, bus: Bus, owner: str, cap: LineCap) -> None:
-        self.slot = key.slot
-        self._config = config
-        self._key = key
-        self._bus = bus
-        self._cap = cap
-        self._lease = Lease(bus.client, key.slot, owner, config.lease_ttl)
-        self._owner = owner
-        self._standbys = 0
-        self._noted = 0
-        self.upstream: Upstream | None = None
-
-    async def run(self) -> None:
-        """Own the slot whenever possible, for ever; the lease is released at the end."""
-        try:
-            while True:
-                waited = await self._acquire()
-                logger.info("%s: owner is %s, fence %d", self.slot, self._owner, self._lease.fence)
-                try:
-                    # A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children,
-                    # and leaves cancellations counted that nobody asked for: hence a task of its own.
-                    await asyncio.create_task(self._own(at_once=waited))
-                except* LeaseLost:
-                    logger.warning("%s: %s took over; standing by", self.slot, self._lease.holder)
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise asyncio.CancelledError
-        finally:
-            with suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(FAREWELL):
-                    await self._lease.release()
-
-    async def _acquire(self) -> bool:
-        """Wait for the lease; returns whether another process held it meanwhile."""
-        waited, told = False, ""
-        while True:
-            try:
-                if await self._lease.acquire():
-                    await self._bus.last_topics()
-                    return waited
-                await self._lease.stand_by()
-                waited, now = True, f"standing by, {self._lease.holder} is the owner"
-            except (RedisError, OSError) as error:
-                now = f"Redis does not answer ({type(error).__name__}); waiting for it"
-            if now != told:
-                logger.warning("%s: %s", self.slot, now)
-                told = now
-            await asyncio.sleep(STANDBY_EVERY)
-
-    async def _own(self, *, at_once: bool) -> None:
-        self.upstream = Upstream(
-            self._config, self._key, on_rows=self._rows, on_record=self._record, on_change=self.announce
-        )
-        self._noted = 0
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.upstream.run(at_once=at_once))
-                tasks.create_task(self._renew())
-                tasks.create_task(self._tell())
-        finally:
-            self.announce()
-            self.upstream = None
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._config.lease_renew)
-            # Without Redis nobody else can take the lease either, so the session goes on.
-            with suppress(RedisError, OSError):
-                if not await self._lease.acquire():
-                    raise LeaseLost
-                self._standbys = await self._lease.standbys()
-
-    async def _tell(self) -> None:
-        while True:
-            self.announce()
-            await asyncio.sleep(STATUS_EVERY)
-
-    def _rows(self, rows: tuple[Row, ...]) -> None:
-        self._bus.publish(self._lease.fence, rows)
-
-    def _record(self, record: Record, at: float) -> None:
-        attempt = Attempt(
-            at=at,
-            number=record.number,
-            delay_before=round(record.delay_before, 3),
-            outcome=record.outcome,
-            reason=record.reason,
-            live_for=round(record.live_for, 3),
-        )
-        self._bus.note(self.slot, attempt, replace=record.number == self._noted)
-        self._noted = record.number
-
-    def announce(self) -> None:
-        """Queue the slot's status."""
-        if self.upstream is None:
-            return
-        now, wall = time.monotonic(), time.time()
-        view = self.upstream.session.view(now)
-        waits = None if view.next_attempt is None else max(0.0, round(view.next_attempt - now, 3))
-        self._bus.announce(
-            GatewayStatus(
-                slot=self.slot,
-                at=wall,
-                session=str(view.state),
-                feed=feed_state(view),
-                since=wall - (now - view.since),
-                attempts=view.attempts,
-                attempts_total=view.attempts_total,
-                next_retry_s=waits,
-                breaker=str(view.breaker),
-                breaker_manual=view.held,
-                last_error=view.last_error,
-                mode=str(self._config.mode),
-                url=self._config.ws_url,
-                topics=view.topics,
-                unplaced=view.unplaced,
-                rows_in=view.rows_in,
-                last_row_at=None if view.last_row is None else wall - (now - view.last_row),
-                lag_ms=None if self._bus.lag_ms is None else round(self._bus.lag_ms, 2),
-                owner=self._owner,
-                standbys=self._standbys,
-                fence=self._lease.fence,
-                log_lines=self._cap.lines,
-                log_dropped=self._cap.dropped,
-                retry=asdict(self._config.retry),
-            )
-        )
-
-
-def feed_state(view: View) -> FeedState:
-    """Return what clients are told: outside market hours the feed is closed, whatever the session does."""
-    if not view.market_open:
-        return FeedState.CLOSED
-    return {
-        State.LIVE: FeedState.LIVE,
-        State.STALE: FeedState.STALE,
-        State.PARKED: FeedState.PARKED,
-    }.get(view.state, FeedState.RECONNECTING)
+#: Reads the days entered by hand; any exception means that they cannot be read now.
+ReadDays = Callable[[], Awaitable[Mapping[tuple[Venue, date], DayHours]]]
 
 
 class Gateway:
-    """All slots of this process and what they share."""
+    """All slots of this process and what they share. ``read_days`` gives the calendar's overrides."""
 
-    def __init__(self, config: UpstreamConfig, redis_url: str, cap: LineCap) -> None:
+    def __init__(
+        self, config: UpstreamConfig, redis_url: str, cap: LineCap, read_days: ReadDays | None = None
+    ) -> None:
         self._config = config
         self._client = connect(redis_url)
-        self._bus = Bus(self._client, last_interval=config.last_value_interval)
+        self._bus = Bus(self._client, last_interval=config.last_value_interval, on_refused=self._doubt)
+        self._inbox = Inbox(self._client)
         self._calendar = MarketCalendar(config.calendar)
+        self._read_days = read_days
         owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-        self._slots = [SlotOwner(config, key, self._bus, owner, cap) for key in config.keys]
-        self._places: dict[str, str] = {}
+        self._slots = [
+            SlotOwner(
+                config,
+                key,
+                bus=self._bus,
+                inbox=self._inbox,
+                owner=owner,
+                cap=cap,
+                traded=self._traded,
+            )
+            for key in config.keys
+        ]
+        self._own = {slot.slot: slot for slot in self._slots}
+        self._placement = Placement()
+        self._leased: dict[str, float] = {}
         self._wanted: list[str] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set; leases are released and the last status is written on the way out."""
         async with asyncio.TaskGroup() as shared:
-            loops = [shared.create_task(self._bus.write()), shared.create_task(self._bus.listen())]
+            loops = [shared.create_task(self._bus.write()), shared.create_task(self._inbox.listen())]
+            if self._read_days is not None:
+                loops.append(shared.create_task(self._follow_days(self._read_days)))
             async with asyncio.TaskGroup() as slots:
                 running = [slots.create_task(slot.run(), name=slot.slot) for slot in self._slots]
                 running.append(slots.create_task(self._follow()))
@@ -209,29 +84,118 @@ class Gateway:
                 await self._bus.flush()
         await self._client.aclose()
 
+    def _doubt(self, name: str) -> None:
+        for slot in self._slots:
+            if slot.slot == name:
+                slot.doubt()
+
+    def _traded(self, start: float, end: float, topics: Iterable[str]) -> bool:
+        first, last = (datetime.fromtimestamp(at, UTC) for at in (start, end))
+        return self._calendar.opens_between(first, last, venues_of(topics))
+
     async def _follow(self) -> None:
-        """Read wishes and commands, and the calendar, for ever."""
+        """Read wishes, commands and the other slots, and spread the wishes over the slots, for ever."""
         while True:
             owned = [slot for slot in self._slots if slot.upstream is not None]
             try:
                 async with asyncio.timeout(TIMEOUT):
-                    self._wanted = await self._bus.wanted()
+                    self._wanted = await self._inbox.wanted()
                     for slot in owned:
-                        for command in await self._bus.commands(slot.slot):
+                        for command in await self._inbox.commands(slot.slot):
                             if slot.upstream is not None:
                                 slot.upstream.command(command.verb, command.reason)
+                    await self._place(await self._inbox.seen(self._own))
             except (RedisError, OSError, TimeoutError):
-                pass  # the writing side says that Redis is away; the last wishes stay in force
+                pass  # the writing side says that Redis is away; the last wishes and places stay in force
             self._distribute(owned)
-            await self._bus.next_poll()
+            await self._inbox.next_poll()
+
+    async def _place(self, seen: Seen) -> None:
+        """Decide where each item goes if this process owns the first slot; follow the decision otherwise."""
+        seats = self._seats(seen)
+        decider = self._own.get(next(iter(seats), ""))
+        if decider is None or decider.upstream is None or not decider.lease.held:
+            await self._take_over(self._placement, seen.placement or self._placement)
+            return
+        before = seen.placement or self._placement
+        items = dict.fromkeys(split_topic(topic)[1] for topic in self._wanted)
+        placement = place(items, seats, before)
+        if placement == seen.placement or await self._inbox.publish_placement(decider.lease, placement):
+            await self._take_over(before, placement)
+
+    async def _take_over(self, before: Placement, placement: Placement) -> None:
+        """Put ``placement`` in force; items that come from another slot bring the gap they had there."""
+        self._placement = placement
+        for slot in self._slots:
+            here = set(placement.items.get(slot.slot, ())).difference(before.items.get(slot.slot, ()))
+            for other, items in before.items.items():
+                if (moved := here.intersection(items)) and (flow := await self._inbox.flow(other)):
+                    slot.adopt(flow, moved)
+
+    def _seats(self, seen: Seen) -> dict[str, Seat]:
+        """Return the slots that some process owns.
+
+        A Redis that lost everything has lost the placement too. Leases that were seen within their TTL then
+        count as alive, since their owners have just not written them anew.
+        """
+        now = time.monotonic()
+        self._leased |= dict.fromkeys(seen.holders, now)
+        intact = seen.placement is not None
+        seats = {}
+        for name in seen.slots:
+            slot = self._own.get(name)
+            session = slot.upstream.session if slot is not None and slot.upstream is not None else None
+            recently = now - self._leased.get(name, float("-inf")) < self._config.lease_ttl
+            if slot is not None and session is not None and slot.lease.held:
+                view = session.view(now)
+                works = view.state is not State.PARKED and str(view.breaker) == "closed"
+                seats[name] = Seat(view.places.capacity, works)
+            elif name in seen.holders or (recently and not intact):
+                seats[name] = self._seat(seen.statuses.get(name))
+        return seats
+
+    def _seat(self, status: GatewayStatus | None) -> Seat:
+        if status is None:
+            return Seat(self._config.items_per_connection)
+        works = status.session != State.PARKED and status.breaker == "closed"
+        return Seat(status.capacity, works)
 
     def _distribute(self, owned: list[SlotOwner]) -> None:
-        names = [slot.slot for slot in owned]
-        placed = place(self._wanted, names, self._config.items_per_connection, self._places)
-        self._places = {split_topic(topic)[1]: slot for slot, topics in placed.items() for topic in topics}
         at = datetime.now(UTC)
+        first = next((slot.slot for slot in owned), "")
+        if self._placement.items:
+            first = next(iter(self._placement.items))
         for slot in owned:
-            if slot.upstream is not None:
-                topics = placed[slot.slot]
-                slot.upstream.want(topics)
-                slot.upstream.market(is_open=self._calendar.is_open(at, venues_of(topics)))
+            if slot.upstream is None:
+                continue
+            here = self._placement.items.get(slot.slot, ())
+            order = {item: number for number, item in enumerate(here)}
+            if slot.slot == first:
+                # The first slot asks for what has no place too, so that its planner names it.
+                order |= {item: len(order) + number for number, item in enumerate(self._placement.homeless)}
+            topics = [topic for topic in self._wanted if split_topic(topic)[1] in order]
+            topics.sort(key=lambda topic: order[split_topic(topic)[1]])
+            slot.want(topics, self._placement.elsewhere(slot.slot))
+            venues = {venue for venue in Venue if self._calendar.is_open(at, [venue])}
+            slot.upstream.market(
+                is_open=bool(venues & venues_of(topics)),
+                trading=frozenset(topic for topic in topics if venues & venues_of([topic])),
+            )
+
+    async def _follow_days(self, read: ReadDays) -> None:
+        """Read the days entered by hand, for ever; while they cannot be read the last ones stay in force."""
+        failing = False
+        while True:
+            try:
+                async with asyncio.timeout(DAYS_TIMEOUT):
+                    self._calendar.override(await read())
+                if failing:
+                    logger.warning("market days can be read again")
+                failing = False
+            except Exception as error:  # noqa: BLE001 - whatever a database driver raises, the gateway goes on
+                if not failing:
+                    logger.warning(
+                        "market days cannot be read (%s); the last ones stay", type(error).__name__
+                    )
+                failing = True
+            await asyncio.sleep(DAYS_EVERY)

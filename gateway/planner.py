@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from gateway.protocol import Direction, Verdict, split_topic
@@ -12,6 +12,8 @@ REFUSED_PAUSE = 60.0
 #: Seconds to wait after the server said that frames come too fast, and the longest gap between frames.
 SLOW_PAUSE = 2.0
 MAX_GAP = 2.0
+#: Seconds after which a connection tries again for more items than the server allowed the last time.
+CAP_KEPT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,17 @@ class Planner:
         self._linger = linger
         self._wanted: dict[str, None] = {}
         self._leaving: dict[str, float] = {}
+        self.cap = cap
+        self._cap_learnt_at = 0.0
         self.reset()
 
-    def reset(self) -> None:
-        """Forget all registrations: they belong to a connection, and that one is gone."""
-        self.cap = self._configured_cap
+    def reset(self, now: float = 0.0) -> None:
+        """Forget all registrations: they belong to a connection, and that one is gone.
+
+        A cap that the server taught is remembered for a while, so that its overflow stays with other keys.
+        """
+        if now - self._cap_learnt_at >= CAP_KEPT:
+            self.cap = self._configured_cap
         self._size = self._configured_size
         self._gap = self._gap_floor
         self._next_frame = 0.0
@@ -54,16 +62,24 @@ class Planner:
         self._asked: set[str] = set()
         self._removing: set[str] = set()
         self._refused: dict[str, float] = {}
+        self._repeats: set[str] = set()
         self._leaving.clear()
         self._due: float | None = None
         self._known = False  # whether _due still holds: looking for work on every frame would cost too much
 
-    def want(self, topics: Iterable[str], now: float) -> None:
-        """Set what clients want, in order of arrival."""
+    def want(self, topics: Iterable[str], now: float, elsewhere: Set[str] = frozenset()) -> None:
+        """Set what clients want, in order of arrival.
+
+        Items that another connection carries (``elsewhere``) do not linger: their rows would come twice.
+        """
         topics, self._known = dict.fromkeys(topics), False
         for topic in self._wanted:
             if topic not in topics and (topic in self.registered or topic in self._asked):
                 self._leaving.setdefault(topic, now + self._linger)
+        if elsewhere:
+            for topic, at in self._leaving.items():
+                if at > now and split_topic(topic)[1] in elsewhere:
+                    self._leaving[topic] = now
         kept = {topic: None for topic in self._wanted if topic in topics}
         self._wanted = kept | topics
         for topic in self._wanted:
@@ -75,8 +91,23 @@ class Planner:
         return frozenset(self._wanted)
 
     @property
-    def unplaced(self) -> frozenset[str]:
-        """Wanted topics that have no place on this connection."""
+    def free(self) -> int:
+        """Places for further items."""
+        return max(0, self._room())
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that is wanted and has a place is registered."""
+        return not self._asked and not self._addable(float("-inf"))
+
+    def repeat(self, topics: Iterable[str]) -> None:
+        """Ask for topics once more although they are registered."""
+        self._repeats |= self.registered.intersection(topics)
+        self._known = False
+
+    @property
+    def unplaced(self) -> tuple[str, ...]:
+        """Wanted topics that have no place on this connection, in the order in which they came."""
         room, placed = self._room(), self._items()
         missing = []
         for topic in self._wanted:
@@ -88,7 +119,7 @@ class Planner:
                 room -= 1
             else:
                 missing.append(topic)
-        return frozenset(missing)
+        return tuple(missing)
 
     def due(self, now: float) -> float | None:
         """Return when :meth:`next` may have something to send (monotonic seconds), or ``None``."""
@@ -120,6 +151,7 @@ class Planner:
         elif addable := self._addable(now):
             batch = _batch(Direction.REG, addable, self._size)
             self._asked |= batch.topics
+            self._repeats -= batch.topics
         else:
             return None
         self._next_frame = now + self._gap
@@ -135,6 +167,7 @@ class Planner:
         else:
             self._removing -= batch.topics
             self.registered -= batch.topics
+            self._repeats -= batch.topics
             for topic in batch.topics:
                 self._leaving.pop(topic, None)
 
@@ -153,7 +186,7 @@ class Planner:
         elif full and len(batch.items) > 1:
             self._size = len(batch.items) // 2  # the true cap lies inside this batch: halve until it is found
         elif full:
-            self.cap = min(self.cap, len(self._items()))
+            self.cap, self._cap_learnt_at = min(self.cap, len(self._items())), now
             self._size = self._configured_size
         else:
             self._refused.update((topic, now + REFUSED_PAUSE) for topic in batch.topics)
@@ -168,9 +201,10 @@ class Planner:
         for topic in [topic for topic, until in self._refused.items() if until <= now]:
             del self._refused[topic]
         room, placed = self._room(), self._items()
-        topics = []
+        topics: list[str] = []
         for topic in self._wanted:
-            if topic in self.registered or topic in self._asked or topic in self._refused:
+            known = topic in self.registered and topic not in self._repeats
+            if known or topic in self._asked or topic in self._refused:
                 continue
             item = split_topic(topic)[1]
             if item not in placed:
@@ -202,29 +236,3 @@ def _batch(direction: Direction, topics: Sequence[str], size: int) -> Batch:
     first = next(iter(types.values()))
     items = [item for item, kinds in types.items() if kinds == first][:size]
     return Batch(direction, tuple(items), tuple(sorted(first)))
-
-
-def place(
-    topics: Iterable[str], slots: Sequence[str], cap: int, previous: Mapping[str, str]
-) -> dict[str, list[str]]:
-    """Return the topics of each slot, keeping an item where it was and filling the emptiest slot first.
-
-    What fits nowhere is given to the first slot, whose planner then names it as unplaced. ``previous`` maps
-    an item to its slot.
-    """
-    if not slots:
-        return {}
-    by_item: dict[str, list[str]] = {}
-    for topic in topics:
-        by_item.setdefault(split_topic(topic)[1], []).append(topic)
-    where = {item: previous[item] for item in by_item if previous.get(item) in slots}
-    load = {slot: sum(1 for chosen in where.values() if chosen == slot) for slot in slots}
-    for item in by_item:
-        if item not in where:
-            emptiest = min(slots, key=lambda slot: load[slot])
-            where[item] = emptiest if load[emptiest] < cap else slots[0]
-            load[where[item]] += 1
-    placed: dict[str, list[str]] = {slot: [] for slot in slots}
-    for item, wanted in by_item.items():
-        placed[where[item]] += wanted
-    return placed

@@ -7,7 +7,7 @@ Errors: :class:`IllegalMove`, raised when the shell reports something that canno
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from gateway import protocol
 from gateway.actions import (
@@ -57,6 +57,7 @@ class Session:
         self._last_error = ""
         self._rows_in = 0
         self._market_open = True
+        self._trading: frozenset[str] | None = None
         self._ticked_at = 0.0
         self._out: list[Action] = []
 
@@ -144,13 +145,15 @@ class Session:
                 pass
         return self.tick(now)
 
-    def want(self, now: float, topics: Iterable[str]) -> list[Action]:
-        """Set the topics that clients want."""
-        self.registrar.planner.want(topics, now)
+    def want(self, now: float, topics: Iterable[str], elsewhere: Set[str] = frozenset()) -> list[Action]:
+        """Set the topics that clients want here; ``elsewhere`` are items that another session carries."""
+        self.registrar.planner.want(topics, now, elsewhere)
         return self.tick(now)
 
-    def market(self, now: float, *, is_open: bool) -> list[Action]:
-        """Say whether the market trades now."""
+    def market(self, now: float, *, is_open: bool, trading: frozenset[str] | None = None) -> list[Action]:
+        """Say whether the market trades now, and which topics' venues do (None: all)."""
+        self._trading = trading
+        self.registrar.silence.trading(trading, now)
         if is_open != self._market_open:
             self._market_open = is_open
             self._watch.market_changed(now)
@@ -222,10 +225,10 @@ class Session:
             breaker=self._policy.breaker(self.retry, trying=self.state in TRYING),
             held=bool(self.retry.held),
             last_error=self._last_error,
-            topics=len(self.registrar.planner.registered),
-            unplaced=len(self.registrar.planner.unplaced),
+            places=self.registrar.places(now, others_tick=self._watch.ticks(now)),
             rows_in=self._rows_in,
             last_row=self._watch.last_row,
+            last_frame=self._watch.last_frame,
             market_open=self._market_open,
         )
 
@@ -238,6 +241,7 @@ class Session:
             return
         self._rows_in += len(frame.rows)
         self._watch.rows(now, frame.rows)
+        self.registrar.silence.rows(frame.rows)
         self._do(Publish(frame.rows))
         if self.state is State.STALE:
             self._move(State.LIVE, now)
@@ -268,6 +272,8 @@ class Session:
             self._last_error = self._scrub(trouble)
             if self._watch.complained(now):
                 self._log(logging.WARNING, trouble)
+        elif self.registrar.planner.settled:
+            self._do(Announce())
 
     def _system(self, now: float, frame: protocol.System) -> None:
         if frame.code == protocol.KICKED:
@@ -297,11 +303,14 @@ class Session:
             if line := self._reporter.stable(now):
                 self._log(logging.INFO, line)
             self._do(Announce())
+        self.registrar.supervise(now, others_tick=self._watch.ticks(now))
         for text in self.registrar.frames(now):
             self._do(Send(text))
 
     def _stale_possible(self) -> bool:
-        return self._market_open and self._watch.ticked_any(self.registrar.planner.registered)
+        topics, trading = self.registrar.planner.registered, self._trading
+        expected = (topic for topic in topics if trading is None or topic in trading)
+        return self._market_open and self._watch.ticked_any(expected)
 
     def _expired(self, now: float) -> None:
         match self.state:
@@ -354,7 +363,7 @@ class Session:
     def _end_attempt(self, now: float, outcome: str, reason: str) -> None:
         self._record(now, outcome, reason)
         self._do(Disconnect())
-        self.registrar.reset()
+        self.registrar.reset(now)
 
     def _record(self, now: float, outcome: str, reason: str = "") -> None:
         live_for = self._watch.live_for(now)

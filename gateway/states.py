@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.registrar import Places
 from gateway.retry import Breaker
 
 
@@ -53,8 +54,13 @@ class View:
     breaker: Breaker
     held: bool
     last_error: str
-    topics: int
-    unplaced: int
+    places: Places
     rows_in: int
     last_row: float | None
+    last_frame: float | None
     market_open: bool
+
+    @property
+    def registered(self) -> int:
+        """How many topics are registered and wanted."""
+        return len(self.places.topics)

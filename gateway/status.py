@@ -12,6 +12,11 @@ import redis
 
 from gateway import keys
 
+#: Topics named in a status; the number of all stands beside them.
+NAMES = 50
+#: Gaps kept for each slot.
+MAX_GAPS = 200
+
 
 class FeedState(StrEnum):
     """State of the feed as end users are told it."""
@@ -29,6 +34,9 @@ class GatewayStatus:
 
     ``session`` is the session machine's state (IDLE, TOKEN, …), ``feed`` what clients are told,
     ``breaker`` one of closed, open, half_open. ``owner`` names the process that holds the lease.
+    ``capacity`` is how many items the connection can hold, ``free`` how many more. ``unplaced`` topics have
+    no place on any key, ``silent`` ones were accepted and brought no row although others tick; the first
+    ``NAMES`` of each are named.
     """
 
     slot: str
@@ -45,7 +53,12 @@ class GatewayStatus:
     mode: str = "simulator"
     url: str = ""
     topics: int = 0
+    capacity: int = 0
+    free: int = 0
     unplaced: int = 0
+    unplaced_topics: tuple[str, ...] = ()
+    silent: int = 0
+    silent_topics: tuple[str, ...] = ()
     rows_in: int = 0
     last_row_at: float | None = None
     lag_ms: float | None = None
@@ -71,6 +84,8 @@ class GatewayStatus:
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         try:
             known["feed"] = FeedState(known["feed"])
+            for name in ("unplaced_topics", "silent_topics"):
+                known[name] = tuple(known.get(name, ()))
             return cls(**known)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a gateway status: {error}") from error
@@ -101,6 +116,39 @@ class Attempt:
     live_for: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """An interruption of one slot: rows of ``topics`` between two unix times may be missing.
+
+    ``count`` is the number of topics, of which up to 1,000 are named. ``reason`` is one of disconnected,
+    stale, owner (the gateway stopped, was killed or was replaced) and redis.
+    """
+
+    slot: str
+    since: float
+    until: float
+    topics: tuple[str, ...]
+    count: int
+    reason: str
+
+    def encode(self) -> bytes:
+        """Return JSON for Redis."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, raw: bytes | str) -> Gap:
+        """Read :meth:`encode`'s output.
+
+        Raises:
+            ValueError: it is not such JSON.
+        """
+        data: dict[str, Any] = orjson.loads(raw)
+        try:
+            return cls(**{**data, "topics": tuple(data["topics"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a gap: {error}") from error
+
+
 def read_statuses(client: redis.Redis, slots: Iterable[str]) -> list[GatewayStatus]:
     """Return the status of each slot that has one; a missing one means no gateway runs for it.
 
@@ -120,6 +168,16 @@ def read_attempts(client: redis.Redis, slot: str, limit: int = 200) -> list[Atte
     """
     raws = client.lrange(keys.ATTEMPTS.format(slot=slot), 0, limit - 1)
     return [Attempt(**orjson.loads(raw)) for raw in raws]
+
+
+def read_gaps(client: redis.Redis, slot: str, limit: int = MAX_GAPS) -> list[Gap]:
+    """Return the newest gaps of ``slot``, newest first.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    raws = client.lrange(keys.GAPS.format(slot=slot), 0, limit - 1)
+    return [Gap.decode(raw) for raw in raws]
 
 
 def read_feeds(client: redis.Redis) -> list[FeedStatus]:

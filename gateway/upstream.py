@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Set
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,7 +24,7 @@ from gateway.actions import (
     Send,
 )
 from gateway.config import AppKey, UpstreamConfig
-from gateway.protocol import Row
+from gateway.protocol import Refusal, Row, Token, Verdict
 from gateway.session import Session
 from gateway.token import TokenSource
 
@@ -37,10 +37,14 @@ SEND_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 1.0
 #: Shortest sleep between two ticks, in seconds: no mistake in a deadline can make a busy loop.
 LEAST_SLEEP = 0.01
+UNCONFIRMED = Refusal(Verdict.RETRY, 0, "Redis does not confirm that this process owns the key")
 
 
 class Upstream:
-    """Runs one session. The callbacks must not block; ``on_record`` gets the attempt and its unix time."""
+    """Runs one session. The callbacks must not block; ``on_record`` gets the attempt and its unix time.
+
+    ``permitted`` is asked before each attempt; it may wait for half of the configured ``open_timeout``.
+    """
 
     def __init__(
         self,
@@ -50,12 +54,14 @@ class Upstream:
         on_rows: Callable[[tuple[Row, ...]], None],
         on_record: Callable[[Record, float], None],
         on_change: Callable[[], None],
+        permitted: Callable[[], Awaitable[bool]],
     ) -> None:
         self.session = Session(config, key, random=random.SystemRandom().random)
         self._config = config
         self._tokens = TokenSource(config.rest_url, key, request_timeout=config.open_timeout)
         self._logger = logging.getLogger(f"gateway.upstream.{key.slot}")
         self._on_rows, self._on_record, self._on_change = on_rows, on_record, on_change
+        self._permitted = permitted
         self._outbox: asyncio.Queue[str] = asyncio.Queue(MAX_OUTBOX)
         self._work: asyncio.Task[None] | None = None
         self._generation = 0
@@ -73,13 +79,13 @@ class Upstream:
             finally:
                 self._apply(self.session.stop(time.monotonic()))
 
-    def want(self, topics: Iterable[str]) -> None:
-        """Set the topics to register."""
-        self._apply(self.session.want(time.monotonic(), topics))
+    def want(self, topics: Iterable[str], elsewhere: Set[str]) -> None:
+        """Set the topics to register, and the items that other sessions carry."""
+        self._apply(self.session.want(time.monotonic(), topics, elsewhere))
 
-    def market(self, *, is_open: bool) -> None:
-        """Say whether the market trades."""
-        self._apply(self.session.market(time.monotonic(), is_open=is_open))
+    def market(self, *, is_open: bool, trading: frozenset[str]) -> None:
+        """Say whether the market trades, and the markets of which topics do."""
+        self._apply(self.session.market(time.monotonic(), is_open=is_open, trading=trading))
 
     def command(self, verb: str, reason: str) -> None:
         """Carry out what a person asked; an unknown verb is logged."""
@@ -163,7 +169,9 @@ class Upstream:
 
     async def _fetch_token(self, renew: bool) -> None:
         generation = self._generation
-        result = await self._tokens.get(renew=renew)
+        result: Token | Refusal = UNCONFIRMED
+        if await self._permitted():
+            result = await self._tokens.get(renew=renew)
         self._report(generation, lambda: self.session.token(time.monotonic(), result))
 
     async def _connect(self) -> None:

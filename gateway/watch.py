@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 
 from gateway.config import UpstreamConfig
 from gateway.protocol import Row
@@ -16,7 +16,7 @@ MAX_TICKED = 5_000
 
 
 class Watch:
-    """Times are monotonic seconds. What outlives a connection: which topics ever ticked, the last row."""
+    """Times are monotonic seconds. Outliving a connection: which topics ever ticked, last row, last frame."""
 
     def __init__(self, config: UpstreamConfig) -> None:
         self._config = config
@@ -24,6 +24,7 @@ class Watch:
         self._reconnected_when_stale = False
         self._complaint = self._garbage = -COMPLAIN_EVERY
         self.last_row: float | None = None
+        self.last_frame: float | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -46,7 +47,7 @@ class Watch:
 
     def frame(self, now: float) -> None:
         """Note a well-formed frame."""
-        self._frame = now
+        self._frame = self.last_frame = now
 
     def ping(self, now: float) -> None:
         """Note a PING and the interval since the last one."""
@@ -82,9 +83,13 @@ class Watch:
             self._complaint = now
         return due
 
-    def ticked_any(self, topics: Set[str]) -> bool:
+    def ticked_any(self, topics: Iterable[str]) -> bool:
         """Return whether any of ``topics`` ever brought a row."""
         return any(topic in self._ticked for topic in topics)
+
+    def ticks(self, now: float) -> bool:
+        """Return whether rows of any topic arrive."""
+        return self.last_row is not None and now - self.last_row < self._config.stale_after
 
     def silence(self, now: float) -> float:
         """Return the seconds since the last frame."""

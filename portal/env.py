@@ -102,6 +102,7 @@ def upstream_config() -> UpstreamConfig:
             login_timeout=env.float("GATEWAY_LOGIN_TIMEOUT", default.login_timeout),
             silence_floor=env.float("GATEWAY_SILENCE_FLOOR", default.silence_floor),
             stale_after=env.float("GATEWAY_STALE_AFTER", default.stale_after),
+            silent_after=env.float("GATEWAY_SILENT_AFTER", default.silent_after),
             lease_ttl=env.float("GATEWAY_LEASE_TTL", default.lease_ttl),
             lease_renew=env.float("GATEWAY_LEASE_RENEW", default.lease_renew),
             linger=env.float("GATEWAY_LINGER", default.linger),

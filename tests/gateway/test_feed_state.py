@@ -59,7 +59,9 @@ def test_the_worst_of_several_sessions_is_told():
 def test_a_replaced_owner_is_not_believed():
     mine = tracker(status(FeedState.RECONNECTING, fence=11), status(FeedState.LIVE, fence=10, at=WALL + 5))
     assert mine.view(0.0, WALL).state is FeedState.RECONNECTING
-    assert mine.fences == {11}
+    assert mine.accepts(11)
+    assert not mine.accepts(10)
+    assert mine.accepts(12)
 
 
 def test_the_countdown_runs_from_when_the_status_was_heard():

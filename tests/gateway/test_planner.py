@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.planner import MAX_GAP, REFUSED_PAUSE, SLOW_PAUSE, Batch, Planner, place
+from gateway.planner import MAX_GAP, REFUSED_PAUSE, SLOW_PAUSE, Batch, Planner
 from gateway.protocol import Direction, Verdict, split_topic
 
 REG, REMOVE = Direction.REG, Direction.REMOVE
@@ -82,20 +82,20 @@ def test_a_frame_under_way_is_not_sent_twice():
 def test_what_has_no_place_is_named_and_gets_the_first_place_that_is_free():
     plan = settled(planner(cap=2), topics(3))
     assert plan.registered == set(topics(2))
-    assert plan.unplaced == {topics(3)[2]}
+    assert plan.unplaced == (topics(3)[2],)
     plan.want(topics(3)[1:], 100.0)  # what nobody wants goes at once when there is no room
     sent = run(plan, 100.0, 102.0)
     assert [(batch.direction, batch.items) for _, batch in sent] == [
         (REMOVE, ("000000",)),
         (REG, ("000002",)),
     ]
-    assert plan.unplaced == frozenset()
+    assert plan.unplaced == ()
 
 
 def test_a_second_type_of_an_item_takes_no_further_place():
     plan = settled(planner(cap=1), ["0B:1", "0D:1", "0B:2"])
     assert plan.registered == {"0B:1", "0D:1"}
-    assert plan.unplaced == {"0B:2"}
+    assert plan.unplaced == ("0B:2",)
 
 
 def test_what_nobody_wants_stays_a_minute():
@@ -254,32 +254,4 @@ def test_whatever_is_wanted_and_answered_the_plan_settles_within_its_bounds(wish
         assert len(frames) <= 100
         assert plan.registered == server
         now = end
-    assert server == set(wishes[-1]) - plan.unplaced
-
-
-SLOTS = ["key-1", "key-2", "key-3"]
-
-
-def test_items_go_to_the_emptiest_key_with_all_their_types():
-    placed = place(["0B:1", "0D:1", "0B:2", "0B:3", "0B:4"], SLOTS, 200, {})
-    assert placed == {"key-1": ["0B:1", "0D:1", "0B:4"], "key-2": ["0B:2"], "key-3": ["0B:3"]}
-
-
-def test_an_item_stays_where_it_was():
-    previous = {"1": "key-3", "2": "key-3"}
-    assert place(["0B:1", "0B:2", "0B:3"], SLOTS, 200, previous)["key-3"] == ["0B:1", "0B:2"]
-
-
-def test_items_of_a_key_that_is_gone_move_to_the_others():
-    placed = place(topics(4), SLOTS[:2], 200, {split_topic(topic)[1]: "key-3" for topic in topics(4)})
-    assert [len(placed[slot]) for slot in SLOTS[:2]] == [2, 2]
-
-
-def test_what_fits_nowhere_goes_to_the_first_key_which_names_it():
-    placed = place(topics(8), SLOTS, 2, {})
-    assert [len(placed[slot]) for slot in SLOTS] == [4, 2, 2]
-    assert settled(planner(cap=2), placed["key-1"]).unplaced == set(topics(8)[6:])
-
-
-def test_without_a_key_nothing_is_placed():
-    assert place(topics(3), [], 200, {}) == {}
+    assert server == set(wishes[-1]) - set(plan.unplaced)

@@ -186,7 +186,7 @@ def test_topics_wanted_before_login_are_registered_right_after_its_reply():
 def test_topics_are_registered_again_on_the_next_connection():
     rig = Rig().live(TOPIC)
     rig.broken()
-    assert rig.session.view(rig.now).topics == 0
+    assert rig.session.view(rig.now).registered == 0
     rig.wait(1.0)
     rig.login()
     assert [frame["trnm"] for frame in sent(rig.actions)] == ["LOGIN", "REG", "LOGIN", "REG"]

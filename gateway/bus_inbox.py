@@ -1,0 +1,153 @@
+"""What the gateway reads from Redis: wishes, commands, and how the slots of all processes stand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway import keys, scripts
+from gateway.bus import RECONNECT_FIRST, TIMEOUT, Holder
+from gateway.gaps import Flow
+from gateway.placement import Placement
+from gateway.status import GatewayStatus
+
+#: Wishes read from all processes, and processes read.
+MAX_WISHES = 20_000
+MAX_PROCESSES = 1_000
+MAX_COMMANDS = 20
+POLL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a person asked of a slot."""
+
+    verb: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The slots as Redis knows them: who holds each lease (its text), each status, and the placement."""
+
+    holders: dict[str, str]
+    statuses: dict[str, GatewayStatus]
+    placement: Placement | None
+
+
+class Inbox:
+    """Reads that the owner's process repeats. Callers bound them with ``asyncio.timeout``.
+
+    Raises:
+        redis.RedisError: from every reading method, when Redis does not answer.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._poll_now = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Poll for wishes as soon as a web process says that they changed, for ever."""
+        while True:
+            try:
+                async with self._client.pubsub() as channel:
+                    async with asyncio.timeout(TIMEOUT):
+                        await channel.subscribe(keys.WANTED_CHANNEL)
+                    while True:
+                        if await channel.get_message(ignore_subscribe_messages=True, timeout=30.0):
+                            self._poll_now.set()
+            except (RedisError, OSError):
+                await asyncio.sleep(RECONNECT_FIRST)
+
+    async def next_poll(self) -> None:
+        """Wait until it is time to read again."""
+        try:
+            async with asyncio.timeout(POLL):
+                await self._poll_now.wait()
+        except TimeoutError:
+            pass
+        self._poll_now.clear()
+
+    async def wanted(self) -> list[str]:
+        """Return the topics that any web process wants."""
+        names: list[bytes] = []
+        async for name in self._client.scan_iter(match=keys.WANTED.format(process="*"), count=1000):
+            names.append(name)
+            if len(names) == MAX_PROCESSES:
+                break
+        raws = await self._client.mget(sorted(names)) if names else []
+        topics: dict[str, None] = {}
+        for raw in raws:
+            topics |= dict.fromkeys(_topics(raw))
+        return list(topics)[:MAX_WISHES]
+
+    async def commands(self, slot: str) -> list[Command]:
+        """Take the commands queued for a slot this process owns, oldest first."""
+        name = keys.COMMANDS.format(slot=slot)
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.execute_command("LRANGE", name, -MAX_COMMANDS, -1)
+            pipe.execute_command("DEL", name)
+            raws = (await pipe.execute())[0]
+        return [command for raw in raws if (command := _command(raw))]
+
+    async def seen(self, slots: Sequence[str]) -> Seen:
+        """Return how ``slots`` stand."""
+        names = [name.format(slot=slot) for name in (keys.LEASE, keys.STATUS) for slot in slots]
+        *raws, placed = await self._client.mget([*names, keys.PLACEMENT])
+        holders = {slot: _text(raw) for slot, raw in zip(slots, raws, strict=False) if raw}
+        statuses = {}
+        for slot, raw in zip(slots, raws[len(slots) :], strict=True):
+            try:
+                if raw:
+                    statuses[slot] = GatewayStatus.decode(raw)
+            except ValueError:
+                continue  # a process of another version: its slot counts as one without a status
+        try:
+            placement = Placement.decode(placed) if placed else None
+        except ValueError:
+            placement = None
+        return Seen(holders, statuses, placement)
+
+    async def flow(self, slot: str) -> Flow | None:
+        """Return what the last owner of ``slot`` left."""
+        raw = await self._client.get(keys.FLOW.format(slot=slot))
+        try:
+            return Flow.decode(raw) if raw else None
+        except ValueError:
+            return None
+
+    async def publish_placement(self, holder: Holder, placement: Placement) -> bool:
+        """Write the placement for all processes, if ``holder``'s lease is still valid; returns whether."""
+        names = (keys.LEASE.format(slot=holder.slot), keys.PLACEMENT)
+        words = (holder.text, placement.encode(), keys.WANTED_CHANNEL)
+        return bool(await self._client.eval(scripts.PLACE, len(names), *names, *words))
+
+
+def _text(raw: bytes | str) -> str:
+    return raw if isinstance(raw, str) else raw.decode()
+
+
+def _topics(raw: bytes | str | None) -> list[str]:
+    try:
+        listed = orjson.loads(raw or b"[]")
+    except orjson.JSONDecodeError:
+        return []
+    if not isinstance(listed, list):
+        return []
+    return [topic for topic in listed if isinstance(topic, str) and len(topic) <= 110 and ":" in topic[1:]]
+
+
+def _command(raw: bytes) -> Command | None:
+    try:
+        data = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(data, dict):
+        return None
+    by = f" (by {data['by']})" if data.get("by") else ""
+    return Command(str(data.get("verb", "")), f"{data.get('reason', '')}{by}"[:300])
