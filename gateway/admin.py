@@ -1,4 +1,4 @@
-"""Feed keys in the admin; the secret is shown once, in a message after saving."""
+"""Feed keys, market days and the record of commands in the admin."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from unfold.decorators import display
 
 from gateway import auth
 from gateway.feed_store import sync_client
-from gateway.models import FeedKey
+from gateway.models import FeedKey, GatewayCommand, MarketDay
 
 
 @admin.register(FeedKey)
 class FeedKeyAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
-    """Issue and revoke feed keys. They are never deleted, so that their use stays explained."""
+    """Issue and revoke feed keys. They are never deleted, so that their use stays explained.
+
+    The secret is shown once, in a message after saving.
+    """
 
     list_display = ["name", "owner", "state", "created_at", "expires_at", "last_used_at"]
     list_filter = ["created_at", "revoked_at"]
@@ -73,3 +76,35 @@ class FeedKeyAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
                 self.message_user(request, text % {"name": key.name}, messages.WARNING)
             else:
                 self.message_user(request, _("Revoked %(name)s.") % {"name": key.name}, messages.SUCCESS)
+
+
+@admin.register(MarketDay)
+class MarketDayAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
+    """Days that stand over holidays and usual hours; the gateway reads them each minute."""
+
+    list_display = ["date", "venue", "closed", "opens", "closes", "note"]
+    list_filter = ["venue", "closed"]
+    search_fields = ["note"]
+    date_hierarchy = "date"
+
+
+@admin.register(GatewayCommand)
+class GatewayCommandAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
+    """Who told the gateway what, and why: to be read only."""
+
+    list_display = ["at", "who", "verb", "slot", "reason", "outcome"]
+    list_filter = ["verb", "slot", "outcome"]
+    search_fields = ["who", "reason"]
+    date_hierarchy = "at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Rows come from the pages' buttons alone."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: GatewayCommand | None = None) -> bool:
+        """Nobody changes what was done."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: GatewayCommand | None = None) -> bool:
+        """Nobody deletes what was done."""
+        return False

@@ -1,4 +1,4 @@
-"""Feed keys: who may use ``/ws``, for what, and how much."""
+"""Feed keys, the market days that people enter, and the commands that people gave the gateway."""
 
 from __future__ import annotations
 
@@ -130,3 +130,82 @@ class FeedKey(models.Model):
     def is_usable(self, now: datetime) -> bool:
         """Tell whether the key may be used at ``now``."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+class MarketDay(models.Model):
+    """A day on which a venue does not trade as the calendar thinks."""
+
+    class Venue(models.TextChoices):
+        """Venues whose rows the gateway carries."""
+
+        KRX = "KRX", "KRX"
+        NXT = "NXT", "NXT"
+
+    venue = models.CharField(_("venue"), max_length=3, choices=Venue, default=Venue.KRX)
+    date = models.DateField(_("date"))
+    closed = models.BooleanField(
+        _("no trading"), default=False, help_text=_("The venue does not trade at all.")
+    )
+    opens = models.TimeField(
+        _("opens"), null=True, blank=True, help_text=_("Korean time; empty with an empty end means as usual.")
+    )
+    closes = models.TimeField(_("closes"), null=True, blank=True, help_text=_("Korean time."))
+    note = models.CharField(_("note"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("market day")
+        verbose_name_plural = _("market days")
+        ordering = ["-date", "venue"]
+        constraints = [
+            models.UniqueConstraint(fields=["venue", "date"], name="one_market_day_per_venue_and_date"),
+            models.CheckConstraint(
+                name="market_day_closed_or_with_hours",
+                condition=models.Q(opens=None, closes=None)
+                | models.Q(
+                    closed=False, opens__isnull=False, closes__isnull=False, closes__gt=models.F("opens")
+                ),
+                violation_error_message=_(
+                    "Give a closed day no hours; otherwise give both the start and a later end, or neither."
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.date:%Y-%m-%d}"
+
+
+class GatewayCommand(models.Model):
+    """What somebody asked of a slot, and why. Rows are added and never changed by people."""
+
+    class Outcome(models.TextChoices):
+        """What became of it on its way to the gateway."""
+
+        ASKED = "asked", _("asked")
+        QUEUED = "queued", _("queued for the gateway")
+        UNDELIVERED = "undelivered", _("not delivered: Redis did not answer")
+
+    at = models.DateTimeField(_("when"), auto_now_add=True, editable=False)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("account"),
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    who = models.CharField(_("who"), max_length=150, editable=False)
+    verb = models.CharField(_("command"), max_length=20, editable=False)
+    slot = models.CharField(_("slot"), max_length=40, editable=False)
+    reason = models.CharField(_("reason"), max_length=200, editable=False)
+    outcome = models.CharField(
+        _("outcome"), max_length=12, choices=Outcome, default=Outcome.ASKED, editable=False
+    )
+
+    class Meta:
+        verbose_name = _("gateway command")
+        verbose_name_plural = _("gateway commands")
+        ordering = ["-at", "-pk"]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.slot}"

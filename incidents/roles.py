@@ -1,8 +1,8 @@
 """The four groups and their permissions, by codename, in whatever apps exist.
 
-``viewer`` sees, ``operator`` acts on incidents and checks measures, ``editor`` also writes reports,
-``admin`` may do everything but is no superuser. Permissions are created after a migration, so the groups
-are filled then; calling it again only adds what is missing.
+``viewer`` sees, ``operator`` acts on incidents and checks measures, ``editor`` also writes reports and
+enters market days, ``admin`` may do everything but is no superuser. Permissions are created after a
+migration, so the groups are filled then; calling it again only adds what is missing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ OPERATOR_CODES = frozenset({"change_incident", "change_checklistitem"})
 EDITOR_CODES = OPERATOR_CODES | {
     f"{verb}_{model}" for verb in ("add", "change", "delete") for model in (*_SECTIONS, "checklistitem")
 }
+MARKET_CODES = frozenset({"add_marketday", "change_marketday", "delete_marketday"})
 
 
 def sync_roles(**_signal: Any) -> None:
@@ -38,7 +39,8 @@ def sync_roles(**_signal: Any) -> None:
     _grant(VIEWER, views)
     operate = ours.filter(content_type__app_label="dashboard", codename="operate")
     _grant(OPERATOR, views, operate, incidents.filter(codename__in=OPERATOR_CODES))
-    _grant(EDITOR, views, operate, incidents.filter(codename__in=EDITOR_CODES))
+    market = ours.filter(content_type__app_label="gateway", codename__in=MARKET_CODES)
+    _grant(EDITOR, views, operate, incidents.filter(codename__in=EDITOR_CODES), market)
     _grant(ADMIN, ours, beat, people)
 
 

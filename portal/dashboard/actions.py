@@ -13,11 +13,12 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from gateway import commands
 from incidents import services
 from incidents.errors import IncidentError
 from incidents.models import Incident
-from portal.dashboard import gateway as gateway_side
 from portal.dashboard.access import operator_action
+from portal.dashboard.gateway import connect
 
 #: Characters of a reason or note that are kept.
 REASON_MAX = 2000
@@ -55,12 +56,14 @@ def incident(request: HttpRequest, number: int) -> HttpResponse:
 def gateway(request: HttpRequest, slot: str) -> HttpResponse:
     """Queue a command for the gateway with the reason that was given."""
     try:
-        gateway_side.command(
-            slot=slot,
-            verb=request.POST.get("verb", ""),
-            reason=request.POST.get("reason", ""),
-            by=request.user.get_username(),
-        )
+        with connect() as client:
+            commands.give(
+                client,
+                slot=slot,
+                verb=request.POST.get("verb", ""),
+                reason=request.POST.get("reason", ""),
+                by=request.user if isinstance(request.user, AbstractBaseUser) else None,
+            )
     except ValueError:
         messages.error(request, _("The gateway needs a known command and a reason."))
     except redis.RedisError:

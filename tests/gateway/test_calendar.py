@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 import pytest
 
-from gateway.calendar import MarketCalendar, Venue, venues_of
+from gateway.calendar import DayHours, MarketCalendar, Venue, venues_of
 from gateway.protocol import KST, ProtocolError
 
 CALENDAR = MarketCalendar("krx")
@@ -143,3 +143,71 @@ def test_the_suffix_of_a_symbol_names_its_venues(topics, venues):
 def test_what_is_no_topic_has_no_venue():
     with pytest.raises(ProtocolError):
         venues_of(["005930"])
+
+
+HOLIDAY = date(2026, 12, 25)
+
+
+def entered(venue, day, **hours):
+    """Return a calendar with one day that a person entered."""
+    return MarketCalendar("krx", {(venue, day): DayHours(**hours)})
+
+
+def test_a_day_entered_as_closed_is_closed_for_its_venue_alone():
+    calendar = entered(Venue.KRX, DAY, closed=True)
+    assert not calendar.is_trading_day(DAY)
+    assert not calendar.is_open(at("10:30:00"))
+    assert calendar.is_open(at("10:30:00"), [Venue.NXT])
+    assert calendar.is_open(at("10:30:00", date(2026, 11, 25)))
+
+
+def test_entered_hours_stand_over_the_usual_ones():
+    calendar = entered(Venue.NXT, DAY, opens=time(11, 0), closes=time(21, 0))
+    found = [
+        calendar.is_open(at(clock), [Venue.NXT]) for clock in ("10:59:59", "11:00:00", "20:59:59", "21:00:00")
+    ]
+    assert found == [False, True, True, False]
+    assert calendar.is_open(at("09:00:00"))
+
+
+@pytest.mark.parametrize("hours", [{}, {"opens": time(9, 0), "closes": time(15, 30)}])
+def test_a_holiday_can_be_entered_as_a_trading_day(hours):
+    calendar = entered(Venue.KRX, HOLIDAY, **hours)
+    assert calendar.is_open(at("09:00:00", HOLIDAY))
+    assert not calendar.is_open(at("15:30:00", HOLIDAY))
+    assert not calendar.is_open(at("10:00:00", HOLIDAY), [Venue.NXT])
+
+
+def test_a_late_day_can_be_entered_as_a_usual_one():
+    late = date(2026, 11, 19)
+    assert entered(Venue.KRX, late).is_open(at("09:00:00", late))
+
+
+def test_a_closed_new_years_session_makes_the_next_day_the_first():
+    calendar = entered(Venue.KRX, date(2026, 1, 2), closed=True)
+    assert not calendar.is_open(at("09:30:00", date(2026, 1, 5)))
+    assert calendar.is_open(at("10:00:00", date(2026, 1, 5)))
+
+
+def test_new_overrides_replace_the_old_ones():
+    calendar = entered(Venue.KRX, DAY, closed=True)
+    calendar.override({})
+    assert calendar.is_open(at("10:30:00"))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "opens"),
+    [
+        (at("08:00:00"), at("08:59:59"), False),
+        (at("08:00:00"), at("09:00:00"), True),
+        (at("15:29:59"), at("15:29:59"), True),
+        (at("15:30:00"), at("23:59:00"), False),
+        (at("20:00:00", date(2026, 11, 20)), at("08:59:00", date(2026, 11, 23)), False),  # a weekend
+        (at("20:00:00", date(2026, 11, 20)), at("09:00:00", date(2026, 11, 23)), True),
+        (at("08:00:00", date(2026, 12, 25)), at("23:00:00", date(2026, 12, 27)), False),
+        (at("00:00:00", date(2026, 9, 1)), at("00:00:00", date(2026, 11, 1)), True),
+    ],
+)
+def test_whether_a_market_opened_within_a_span(start, end, opens):
+    assert CALENDAR.opens_between(start, end, [Venue.KRX]) is opens
+    assert MarketCalendar("always").opens_between(start, end, [Venue.KRX])

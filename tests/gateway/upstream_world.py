@@ -19,7 +19,7 @@ import redis
 from gateway import keys
 from gateway.config import SIMULATOR_KEY, AppKey, Mode, RetryConfig, UpstreamConfig
 from gateway.logbook import LineCap
-from gateway.owner import Gateway
+from gateway.owner import Gateway, ReadDays
 from gateway.status import Attempt, GatewayStatus, read_attempts, read_statuses
 from tests.conditions import wait_until
 from tests.services import free_port, stop
@@ -60,8 +60,9 @@ def manage(folder: Path, *words: str, **env: str) -> Iterator[subprocess.Popen[b
 class Simulator:
     """``manage.py run_simulator`` on a port of its own; it can be stopped and started again."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, **env: str) -> None:
         self.port = free_port()
+        self._env = env
         self._folder = folder
         self._words = words
         self._running: Any = None
@@ -75,7 +76,7 @@ class Simulator:
     def start(self) -> None:
         """Start and return once it answers."""
         words = ("run_simulator", "--port", str(self.port), *self._words)
-        self._running = manage(self._folder, *words)
+        self._running = manage(self._folder, *words, **self._env)
         self.process = self._running.__enter__()
         wait_until(self._answers, 30, "the simulator answers")
 
@@ -119,11 +120,15 @@ def config_for(simulator: Simulator, **changes: Any) -> UpstreamConfig:
 
 @asynccontextmanager
 async def gateway(
-    config: UpstreamConfig, redis_url: str | None = None, within: float = 10.0
+    config: UpstreamConfig,
+    redis_url: str | None = None,
+    within: float = 10.0,
+    read_days: ReadDays | None = None,
 ) -> AsyncIterator[None]:
     """Run a gateway in this event loop until the block ends; it must stop ``within`` seconds."""
     stopping = asyncio.Event()
-    task = asyncio.create_task(Gateway(config, redis_url or os.environ["REDIS_URL"], LineCap()).run(stopping))
+    process = Gateway(config, redis_url or os.environ["REDIS_URL"], LineCap(), read_days)
+    task = asyncio.create_task(process.run(stopping))
     try:
         yield
     finally:
@@ -138,9 +143,9 @@ class Desk:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
-    def status(self) -> GatewayStatus | None:
-        """Return the slot's status."""
-        return next(iter(read_statuses(self.client, [SLOT])), None)
+    def status(self, slot: str = SLOT) -> GatewayStatus | None:
+        """Return a slot's status."""
+        return next(iter(read_statuses(self.client, [slot])), None)
 
     def state(self) -> str:
         """Return the session's state, empty while nobody tells it."""

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from gateway import logbook
+from gateway.market_days import read_days_now
 from gateway.owner import Gateway
 
 
@@ -28,4 +29,5 @@ class Command(BaseCommand):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await Gateway(settings.GATEWAY_UPSTREAM, settings.REDIS_URL, cap).run(stop)
+        gateway = Gateway(settings.GATEWAY_UPSTREAM, settings.REDIS_URL, cap, read_days_now)
+        await gateway.run(stop)
