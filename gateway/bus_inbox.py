@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import orjson
@@ -20,6 +20,7 @@ from gateway.status import GatewayStatus
 MAX_WISHES = 20_000
 MAX_PROCESSES = 1_000
 MAX_COMMANDS = 20
+MAX_SLOTS = 100
 POLL = 0.5
 
 
@@ -33,8 +34,9 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The slots as Redis knows them: who holds each lease (its text), each status, and the placement."""
+    """All slots in order, who holds each lease (its text), each status, and the placement."""
 
+    slots: tuple[str, ...]
     holders: dict[str, str]
     statuses: dict[str, GatewayStatus]
     placement: Placement | None
@@ -95,8 +97,11 @@ class Inbox:
             raws = (await pipe.execute())[0]
         return [command for raw in raws if (command := _command(raw))]
 
-    async def seen(self, slots: Sequence[str]) -> Seen:
-        """Return how ``slots`` stand."""
+    async def seen(self, own: Iterable[str]) -> Seen:
+        """Return how the slots of all processes stand; ``own`` are among them even when nobody owned them."""
+        known = [_text(raw) for raw in await self._client.smembers(keys.SLOTS)]
+        # Every process has to see the same order: the first slot's owner decides.
+        slots = sorted({*own, *known[:MAX_SLOTS]}, key=lambda slot: (len(slot), slot))
         names = [name.format(slot=slot) for name in (keys.LEASE, keys.STATUS) for slot in slots]
         *raws, placed = await self._client.mget([*names, keys.PLACEMENT])
         holders = {slot: _text(raw) for slot, raw in zip(slots, raws, strict=False) if raw}
@@ -111,7 +116,7 @@ class Inbox:
             placement = Placement.decode(placed) if placed else None
         except ValueError:
             placement = None
-        return Seen(holders, statuses, placement)
+        return Seen(tuple(slots), holders, statuses, placement)
 
     async def flow(self, slot: str) -> Flow | None:
         """Return what the last owner of ``slot`` left."""

@@ -31,6 +31,8 @@ WANTED_CHANNEL = PREFIX + "wanted"
 FEED = PREFIX + "feed:{process}"
 #: Owner of a slot: ``OWNER|FENCE`` with the lease's TTL.
 LEASE = PREFIX + "lease:{slot}"
+#: Set of the slots that any process has owned.
+SLOTS = PREFIX + "slots"
 #: Last fencing number of a slot.
 FENCE = PREFIX + "fence:{slot}"
 #: Sorted set of the processes that stand by for a slot, scored with the unix time they were last seen.

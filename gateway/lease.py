@@ -22,8 +22,8 @@ CLOCK: Final[Callable[[], float]] = (
     else time.monotonic
 )
 
-# KEYS: lease, fence. ARGV: owner, TTL in ms. Returns {fence or 0, holder}. Taking over and renewing are one
-# step, so that two processes can never both believe they hold the lease.
+# KEYS: lease, fence, slots. ARGV: owner, TTL in ms, slot. Returns {fence or 0, holder}. Taking over and
+# renewing are one step, so that two processes can never both believe they hold the lease.
 _ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder then
@@ -39,6 +39,7 @@ if fence <= last then fence = last + 1 end
 local text = string.format('%.0f', fence)
 redis.call('SET', KEYS[2], text)
 redis.call('SET', KEYS[1], ARGV[1] .. '|' .. text, 'PX', ARGV[2])
+redis.call('SADD', KEYS[3], ARGV[3])
 return {fence, ARGV[1] .. '|' .. text}
 """
 _RELEASE = """
@@ -61,7 +62,7 @@ class Lease:
         self._ttl = ttl
         self._ttl_ms = int(ttl * 1000)
         self._expires = float("-inf")
-        self._keys = [keys.LEASE.format(slot=slot), keys.FENCE.format(slot=slot)]
+        self._keys = [keys.LEASE.format(slot=slot), keys.FENCE.format(slot=slot), keys.SLOTS]
         self._standby = keys.STANDBY.format(slot=slot)
         self.fence = 0
         self.holder = ""
@@ -88,7 +89,7 @@ class Lease:
             redis.RedisError, TimeoutError: Redis does not answer; nothing is known about the lease.
         """
         asked = self._clock()  # the TTL runs from some moment after this one
-        fence, holder = await self._eval(_ACQUIRE, self._keys, self._owner, self._ttl_ms)
+        fence, holder = await self._eval(_ACQUIRE, self._keys, self._owner, self._ttl_ms, self.slot)
         self.holder = holder.decode().rpartition("|")[0]
         if fence:
             self.fence = int(fence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 
@@ -50,6 +51,12 @@ _KNOWN = (
     Listing("000150", "두산", 214_500, 16_523_835, 0.3),
 )
 KNOWN: dict[str, Listing] = {listing.code: listing for listing in _KNOWN}
+_CODE = re.compile(r"[0-9][0-9A-Z]{5}(_[A-Z]{2})?")
+
+
+def is_listed(item: str) -> bool:
+    """Return whether ``item`` can be a share. Others are accepted too, as Kiwoom does, and bring no row."""
+    return _CODE.fullmatch(item) is not None
 
 
 def listing(item: str) -> Listing:

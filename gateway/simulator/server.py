@@ -19,6 +19,7 @@ from websockets.http11 import Request, Response
 from gateway.protocol import KST
 from gateway.simulator import client as rules
 from gateway.simulator import rows
+from gateway.simulator.catalog import is_listed
 from gateway.simulator.faults import OVERSIZED_BYTES, SLOW_SECONDS, Fault, FaultState
 from gateway.simulator.front import FrontConnection, is_websocket
 from gateway.simulator.http import Api, Tokens
@@ -62,13 +63,16 @@ class Peer:
 
 
 class Simulator:
-    """A Kiwoom server on one port. ``pace`` multiplies the market's speed."""
+    """A Kiwoom server on one port. ``pace`` multiplies the market's speed, ``cap`` is for a connection."""
 
-    def __init__(self, credentials: Mapping[str, str], *, pace: float = 1.0) -> None:
+    def __init__(
+        self, credentials: Mapping[str, str], *, pace: float = 1.0, cap: int = rules.ITEM_CAP
+    ) -> None:
         self.faults = FaultState()
         self.tokens = Tokens(credentials)
         self.api = Api(self.tokens, self.faults, self._on_switch, self.state)
         self.pace = pace
+        self.cap = cap
         self.port = 0
         self.peers: dict[str, Peer] = {}
         self.stocks: dict[str, Stock] = {}
@@ -85,6 +89,9 @@ class Simulator:
             "open": len(self._open),
             "tokens_issued": self.api.issued,
             "items": sum(len(peer.client.registered) for peer in self._open),
+            "topics": sorted(
+                sorted(f"{kind}:{item}" for kind, item in peer.client.topics()) for peer in self._open
+            ),
             **self.counts,
         }
 
@@ -148,7 +155,9 @@ class Simulator:
         if Fault.ACCEPT_THEN_CLOSE in self.faults:
             await connection.close(1000, rules.CLOSE_REASON)
             return
-        client = rules.Client(lambda token: self.tokens.owner(token, datetime.now(KST)), self.faults)
+        client = rules.Client(
+            lambda token: self.tokens.owner(token, datetime.now(KST)), self.faults, self.cap
+        )
         peer = Peer(connection, client)
         self._open.add(peer)
         try:
@@ -244,6 +253,8 @@ class Simulator:
             )
             made = rows.row(kind, item, None, at) if due else None
             return [made] if made else []
+        if not is_listed(item):
+            return []
         stock = self.stocks.get(item)
         first = stock is None
         if stock is None:

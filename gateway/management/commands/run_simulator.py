@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from gateway.config import SIMULATOR_KEY, Mode
+from gateway.simulator.client import ITEM_CAP
 from gateway.simulator.faults import Fault
 from gateway.simulator.server import Simulator
 
@@ -22,10 +23,11 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the port, the first fault and the market's speed."""
+        """Add the port, the first fault, the market's speed and a connection's cap."""
         parser.add_argument("--port", type=int, help="default: the port of the gateway's WebSocket URL")
         parser.add_argument("--fault", default="none", help=", ".join(Fault))
         parser.add_argument("--pace", type=float, default=1.0, help="multiplies the market's speed")
+        parser.add_argument("--cap", type=int, default=ITEM_CAP, help="items that one connection may hold")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until told to stop.
@@ -37,7 +39,7 @@ class Command(BaseCommand):
         credentials = dict([SIMULATOR_KEY])
         if config.mode is Mode.SIMULATOR:
             credentials |= {key.app_key: key.secret_key for key in config.keys}
-        simulator = Simulator(credentials, pace=options["pace"])
+        simulator = Simulator(credentials, pace=options["pace"], cap=options["cap"])
         try:
             simulator.faults.switch(options["fault"])
         except ValueError as error:
