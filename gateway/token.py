@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -58,4 +59,14 @@ class TokenSource:
                         break
                 return read_token(response.status_code, reply[:MAX_REPLY])
         except (httpx.HTTPError, TimeoutError) as error:
-            return Refusal(Verdict.RETRY, 0, f"cannot reach {self._url}: {type(error).__name__}")
+            return Refusal(Verdict.RETRY, 0, f"cannot reach {self._url}: {_describe(error)}")
+
+
+def _describe(error: BaseException) -> str:
+    """Return why, in the words of the error that began it: a refused certificate is named as one."""
+    first: BaseException | None = error
+    while first is not None and not isinstance(first, ssl.SSLCertVerificationError):
+        first = first.__cause__ or first.__context__
+    if isinstance(first, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({first.verify_message})"
+    return type(error).__name__

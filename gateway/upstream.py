@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Set
 from typing import Any
@@ -237,6 +238,8 @@ def _describe(error: Exception) -> str:
             return "closed without a close frame (1006)"
         by = "by the server" if error.rcvd else "by the gateway"
         return f"closed {by} with {frame.code} {frame.reason}".rstrip()
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"{type(error).__name__}: {error}"[:200]
