@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.actions import Action, Connect, Disconnect, FetchToken, Log, Publish, Record, Send
+from gateway.actions import Action, Connect, Disconnect, FetchToken, Log, Publish, Send
 from gateway.config import RetryConfig
 from gateway.retry import RetryPolicy
 from gateway.states import State
@@ -116,9 +116,12 @@ class AnyServer(RuleBasedStateMachine):
 
     def tells(self, action: Action) -> None:
         """Check that nothing told to people holds a secret."""
-        said = {Log: "message", Record: "reason"}.get(type(action))
-        if said is not None:
-            assert not [secret for secret in SECRETS if secret in getattr(action, said)]
+        said = [repr(action)]  # a frame to the server holds the token, and must not show it
+        if isinstance(action, Publish):
+            said += [f"{row.topic} {row.encoded!r}" for row in action.rows]
+        if isinstance(action, Log):
+            said.append(action.message)
+        assert not [secret for secret in SECRETS for text in said if secret in text]
 
     @precondition(lambda self: self.under_way == "token")
     @rule()
@@ -186,13 +189,29 @@ class AnyServer(RuleBasedStateMachine):
                 if self.under_way == "socket":
                     self.frame_arrives(text)
 
-    @rule(topics=TOPICS)
-    def clients_want(self, topics: list[str]) -> None:
-        self.watched(lambda: self.rig.do(self.rig.session.want, topics))
+    @rule(topics=TOPICS, elsewhere=st.sets(st.sampled_from([f"{item:06}" for item in range(5)])))
+    def clients_want(self, topics: list[str], elsewhere: set[str]) -> None:
+        here = [topic for topic in topics if topic.partition(":")[2] not in elsewhere]
+        self.watched(lambda: self.rig.do(self.rig.session.want, here, frozenset(elsewhere)))
 
-    @rule(is_open=st.booleans())
-    def market_moves(self, is_open: bool) -> None:
-        self.watched(lambda: self.rig.do(self.rig.session.market, is_open=is_open))
+    @rule(is_open=st.booleans(), trading=st.none() | st.frozensets(st.sampled_from([TOPIC, "0B:000001"])))
+    def market_moves(self, is_open: bool, trading: frozenset[str] | None) -> None:
+        self.watched(lambda: self.rig.do(self.rig.session.market, is_open=is_open, trading=trading))
+
+    @rule(
+        verb=st.sampled_from(["resume", "open_breaker", "close_breaker"]),
+        reason=st.sampled_from(["maintenance", "secrets", ""]),
+    )
+    def a_person_acts(self, verb: str, reason: str) -> None:
+        session = self.rig.session
+        reason = " ".join(self.known) if reason == "secrets" else reason
+        free = session.state is State.PARKED and not session.retry.held
+        if verb == "close_breaker" or (verb == "resume" and free):
+            # A person begins a new series of attempts, and answers for the kicks so far.
+            self.forgiven_at, self.attempts = self.rig.now, 0
+            self.kicks.clear()
+        self.rig.do(getattr(session, verb), reason)
+        self.account()
 
     def watched(self, event) -> None:
         """Let ``event`` happen; when it makes the session forget its failures, it must have had the right."""
@@ -217,8 +236,14 @@ class AnyServer(RuleBasedStateMachine):
                 assert self.rig.session.view(self.rig.now).next_attempt is None
 
     @invariant()
+    def while_a_person_holds_the_breaker_nothing_is_tried(self) -> None:
+        if self.rig.session.retry.held:
+            assert not self.under_way
+            assert self.rig.session.view(self.rig.now).next_attempt is None
+
+    @invariant()
     def nothing_shown_holds_a_secret(self) -> None:
-        shown = self.rig.session.view(self.rig.now).last_error
+        shown = repr(self.rig.session.view(self.rig.now))
         assert not [secret for secret in SECRETS if secret in shown]
 
     @invariant()
