@@ -11,8 +11,8 @@ from gateway.config import FeedConfig
 from gateway.feed_frames import Close, Registration, Verdict
 from gateway.feed_queue import ClientQueue
 from gateway.feed_registrations import Registrations, Rights
-from gateway.hub import Client, Hub
-from gateway.status import FeedState, GatewayStatus
+from gateway.hub import GAP_NAMES, Client, Hub
+from gateway.status import FeedState, Gap, GatewayStatus
 
 
 class World:
@@ -167,6 +167,63 @@ def test_rows_of_a_replaced_owner_are_dropped(world):
     world.hub.publish("0B:005930", 1, row(10))
     world.hub.restore("0B:005930", 1, world.wall + 60, row(10))
     assert world.prices(client) == [20]
+
+
+def test_a_process_that_starts_late_passes_nothing_of_an_owner_before_the_present_one(world):
+    world.status(FeedState.LIVE, fence=7)
+    client, _ = world.join("0B:005930")
+    world.hub.publish("0B:005930", 6, row(60))
+    assert world.prices(client) == []
+    world.hub.publish("0B:005930", 8, row(80))  # a new owner's row, before its status
+    world.status(FeedState.LIVE, fence=8)
+    world.hub.publish("0B:005930", 7, row(70))
+    assert world.prices(client) == [80]
+
+
+def test_the_last_value_that_an_earlier_owner_left_is_still_known(world):
+    world.status(FeedState.LIVE, fence=7)
+    client, _ = world.join("0B:005930")
+    world.hub.restore("0B:005930", 3, world.wall - 60, row(30))
+    assert world.prices(client) == [30]
+
+
+def gap(*topics, reason="disconnected"):
+    """Return a gap of the one slot."""
+    return Gap(
+        slot="key-1",
+        since=1_795_400_000.0,
+        until=1_795_400_012.0,
+        topics=topics,
+        count=len(topics),
+        reason=reason,
+    )
+
+
+def test_a_gap_is_told_to_those_whose_topics_are_concerned_and_names_theirs_alone(world):
+    both, _ = world.join("0B:005930", "0B:000660", "0B:000001")
+    other, _ = world.join("0B:000001")
+    silent, _ = world.join()
+    world.hub.gap(gap("0B:005930", "0B:000660", "0D:005930"))
+    (told,) = world.frames(both)
+    assert told == {
+        "trnm": "SYSTEM",
+        "code": "B1008",
+        "message": "gap",
+        "from": "2026-11-23T11:13:20+09:00",
+        "to": "2026-11-23T11:13:32+09:00",
+        "topics": ["0B:000660", "0B:005930"],
+        "count": 2,
+        "reason": "disconnected",
+    }
+    assert world.frames(other) == world.frames(silent) == []
+
+
+def test_a_gap_of_many_topics_names_fifty(world):
+    topics = [f"0B:{number:06}" for number in range(80)]
+    client, _ = world.join(*topics)
+    world.hub.gap(gap(*topics))
+    (told,) = world.frames(client)
+    assert (told["topics"], told["count"]) == (topics[:GAP_NAMES], 80)
 
 
 def test_registering_more_keeps_what_flows_and_repeats_no_value(world):

@@ -12,8 +12,9 @@ import pytest
 from redis import Redis
 
 from gateway import keys
-from gateway.bus import TIMEOUT, connect
+from gateway.bus import TIMEOUT, Bus, connect
 from gateway.lease import STANDBY_TTL, Lease
+from gateway.protocol import Row
 from tests.conditions import wait_until
 from tests.gateway.upstream_world import SLOT, TOPIC, Desk, Simulator, config_for, gateway, manage
 from tests.services import free_port, start_valkey, stop
@@ -108,6 +109,103 @@ async def test_the_fence_grows_although_the_clock_went_back(redis_client):
         assert await lease.acquire()
         assert lease.fence == ahead + 1
         assert redis_client.get(LEASE) == b"a|%d" % (ahead + 1)
+
+
+async def test_a_lease_is_believed_in_for_its_ttl_by_the_owners_own_clock(redis_client):
+    now = 1000.0
+    client = connect(os.environ["REDIS_URL"])
+    try:
+        lease = Lease(client, SLOT, "a", 15.0, clock=lambda: now)
+        assert not lease.held
+        assert await lease.acquire()
+        assert lease.text == redis_client.get(LEASE).decode()
+        now += 14.9
+        assert lease.held
+        now += 0.1
+        assert not lease.held
+        assert await lease.acquire()
+        assert lease.held
+        await lease.release()
+        assert not lease.held
+    finally:
+        await client.aclose()
+
+
+def rows_of(*numbers):
+    """Return rows of the one topic."""
+    return [Row(TOPIC, b'{"values":{"10":"%d"}}' % number) for number in numbers]
+
+
+@asynccontextmanager
+async def buses(redis_client, *owners, ttl=30.0):
+    """Yield a bus and a lease for each owner, and what is published meanwhile."""
+    with redis_client.pubsub() as heard:
+        heard.subscribe(keys.ROWS_CHANNEL.format(topic=TOPIC))
+        assert heard.get_message(timeout=5.0)  # the confirmation
+        async with leases(*owners, ttl=ttl) as held:
+            refused: list[str] = []
+            yield [Bus(lease._client, on_refused=refused.append) for lease in held], held, refused, heard
+
+
+def published(heard):
+    """Return the rows published so far, each with its fence."""
+    found = []
+    while message := heard.get_message(ignore_subscribe_messages=True, timeout=0.1):
+        found.append(message["data"])
+    return found
+
+
+async def test_rows_queued_before_a_sleep_through_the_lease_are_not_written(redis_client):
+    async with buses(redis_client, "a") as ((bus,), (lease,), refused, heard):
+        assert await lease.acquire()
+        bus.publish(lease, rows_of(1))
+        lease._expires = float("-inf")  # as after a sleep longer than the TTL
+        await bus.flush()
+        bus.publish(lease, rows_of(2))
+        await bus.flush()
+        assert published(heard) == []
+        assert bus.rows_dropped == 2
+        assert refused == []
+        assert not redis_client.exists(keys.LAST)
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["another owns it", "redis lost everything"])
+async def test_redis_itself_refuses_rows_of_an_owner_that_still_believes_in_its_lease(redis_client, taken):
+    async with buses(redis_client, "a", "b") as (both, (old, new), refused, heard):
+        assert await old.acquire()
+        both[0].publish(old, rows_of(1))
+        redis_client.flushdb()
+        if taken:
+            assert await new.acquire()
+            both[1].publish(new, rows_of(2))
+            await both[1].flush()
+        assert old.held
+        await both[0].flush()
+        assert published(heard) == ([b'%d|{"values":{"10":"2"}}' % new.fence] if taken else [])
+        assert refused == [SLOT]
+        last = redis_client.hget(keys.LAST, TOPIC)
+        assert (last or b"").startswith(b"%d|" % new.fence if taken else b"")
+
+
+async def test_what_waits_of_a_lease_that_is_over_is_forgotten(redis_client):
+    async with buses(redis_client, "a") as ((bus,), (lease,), _, heard):
+        assert await lease.acquire()
+        bus.publish(lease, rows_of(1, 2))
+        bus.forget(lease)
+        await bus.flush()
+        assert published(heard) == []
+        assert bus.rows_dropped == 2
+
+
+async def test_an_owner_whose_lease_redis_lost_takes_it_again_at_once(simulator, desk):
+    async with gateway(config_for(simulator, lease_ttl=60.0, lease_renew=30.0)):
+        before = await desk.session("LIVE")
+        await desk.rows()
+        desk.client.delete(LEASE, FENCE)
+        rows = await desk.rows(5, within=10.0)
+        after = await desk.told(lambda status: status.fence > before.fence)
+        assert int(rows[-1].partition(b"|")[0]) == after.fence
+        assert after.attempts_total == 1
 
 
 async def test_standbys_are_the_others_that_reported_lately(redis_client):

@@ -157,6 +157,7 @@ async def test_no_log_line_and_nothing_in_redis_holds_a_secret(simulator, desk, 
     try:
         with desk.client.pubsub() as bus, manage(tmp_path, "run_gateway", **env):
             bus.psubscribe(f"{keys.PREFIX}*")
+            assert bus.get_message(timeout=5.0)  # the confirmation
             await desk.told(lambda status: status.attempts_total > 0, within=30)
             if fault == "none":
                 await desk.rows()

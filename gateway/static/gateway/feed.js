@@ -9,7 +9,8 @@
 //
 // Events: "row" {type, item, name, values, at}; "state" {state, asOf, retryAt} as the server tells it (live,
 // reconnecting, stale, parked, closed); "link" {link, retryAt, reason} of this connection (connecting, open, lost,
-// refused, signed-out, stopped); "dropped" {count}; "refused" {trnm, code, message} for a request that failed.
+// refused, signed-out, stopped); "gap" {from, to, topics, count, reason}: rows of these topics may be missing;
+// "dropped" {count}; "refused" {trnm, code, message} for a request that failed.
 
 const BASE_MS = 1000;
 const CAP_MS = 60000;
@@ -115,6 +116,10 @@ export class FeedClient extends EventTarget {
 
   #system(frame) {
     if (frame.code === "B1006") return this.#emit("dropped", { count: frame.dropped });
+    if (frame.code === "B1008") {
+      const { from, to, topics, count, reason } = frame;
+      return this.#emit("gap", { from: Date.parse(from), to: Date.parse(to), topics, count, reason });
+    }
     if (frame.code === "B1007") {
       this.#ages = new Map(Object.entries(frame.topics).map(([topic, at]) => [topic, Date.parse(at)]));
       return;
