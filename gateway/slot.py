@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from redis.exceptions import RedisError
 
@@ -15,7 +16,7 @@ from gateway.actions import Record
 from gateway.bus import TIMEOUT, Bus
 from gateway.bus_inbox import Inbox
 from gateway.config import AppKey, UpstreamConfig
-from gateway.gaps import Cause, GapWatch, Look
+from gateway.gaps import Cause, Flow, GapWatch, Look
 from gateway.lease import Lease
 from gateway.logbook import LineCap
 from gateway.protocol import Row, split_topic
@@ -31,6 +32,8 @@ STANDBY_EVERY = 1.0
 DOUBT_EVERY = 1.0
 PERMIT_EVERY = 0.2
 FAREWELL = 0.5
+#: Moves of items from other slots whose gap is still open; of more the oldest are forgotten.
+MAX_ADOPTED = 20
 
 #: Whether the market traded at some time between two unix times for these topics.
 Traded = Callable[[float, float, Iterable[str]], bool]
@@ -69,6 +72,7 @@ class SlotOwner:
         self._noted = 0
         self._elsewhere: frozenset[str] = frozenset()
         self._gaps = GapWatch(key.slot)
+        self._adopted: deque[GapWatch] = deque(maxlen=MAX_ADOPTED)
         self._whole_since: float | None = None
 
     async def run(self) -> None:
@@ -98,6 +102,15 @@ class SlotOwner:
         if self.upstream is not None:
             self.upstream.want(topics, elsewhere)
 
+    def adopt(self, flow: Flow, items: Set[str]) -> None:
+        """Take over items whose slot left ``flow``; call it before :meth:`want`, for their gap ends here."""
+        topics = tuple(topic for topic in flow.topics if split_topic(topic)[1] in items)
+        if topics and self.upstream is not None:
+            watch = GapWatch(self.slot)
+            watch.inherit(replace(flow, topics=topics))
+            self._adopted.append(watch)
+            self._whole_since = None
+
     async def _acquire(self) -> bool:
         """Wait for the lease; returns whether another process held it meanwhile."""
         waited, told = False, ""
@@ -121,6 +134,7 @@ class SlotOwner:
         async with asyncio.timeout(TIMEOUT):
             flow = await self._inbox.flow(self.slot)
         self._gaps = GapWatch(self.slot)
+        self._adopted.clear()
         if flow is not None:
             self._gaps.inherit(flow)
 
@@ -176,7 +190,7 @@ class SlotOwner:
         if self._elsewhere:
             rows = tuple(row for row in rows if split_topic(row.topic)[1] not in self._elsewhere)
         self._bus.publish(self.lease, rows)
-        if self._gaps.open and self.upstream is not None:
+        if (self._gaps.open or self._adopted) and self.upstream is not None:
             self._look(self.upstream.session.view(time.monotonic()))
 
     def _record(self, record: Record, at: float) -> None:
@@ -200,18 +214,20 @@ class SlotOwner:
             self._whole_since = None
         elif self._whole_since is None:
             self._whole_since = now
-        gap = self._gaps.look(
-            Look(
-                at=wall,
-                topics=view.places.topics,
-                broken=broken,
-                since=_unix(since, now, wall),
-                whole_since=_unix(self._whole_since, now, wall),
-                last_row=_unix(view.last_row, now, wall),
-            )
+        look = Look(
+            at=wall,
+            topics=view.places.topics,
+            broken=broken,
+            since=_unix(since, now, wall),
+            whole_since=_unix(self._whole_since, now, wall),
+            last_row=_unix(view.last_row, now, wall),
         )
-        if gap is not None and self._traded(gap.since, gap.until, gap.topics):
-            self._miss(gap)
+        for watch in (self._gaps, *self._adopted):
+            gap = watch.look(look)
+            if gap is not None and self._traded(gap.since, gap.until, gap.topics):
+                self._miss(gap)
+            if watch is not self._gaps and not watch.open:
+                self._adopted.remove(watch)
 
     def _broken(self, view: View) -> tuple[Cause | None, float | None]:
         """Return why rows do not flow, and since when (monotonic seconds) where that is known exactly."""

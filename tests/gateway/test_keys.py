@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import ExitStack
 
 import pytest
 
 from gateway import keys
+from gateway.status import read_gaps
 from tests.gateway.upstream_world import Desk, Simulator, config_for, gateway, manage
 
 PAIRS = {"KIWOOM_APP_KEY": "first,second", "KIWOOM_SECRET_KEY": "secret-1,secret-2"}
@@ -135,8 +137,14 @@ async def test_items_of_a_key_that_nobody_can_take_over_move_to_the_other(start,
     desk.want(*kept)
     await desk.until(lambda: together(simulator) == (set(kept), 0), within=30)
     assert all(registered(simulator))
+    status = await desk.told(lambda status: 0 < status.topics < 10)
+    assert read_gaps(desk.client, "key-1") == []
+    killed = time.time()
     second.kill()
     await desk.until(lambda: registered(simulator) == [set(kept)], "one key has them all", within=30)
+    (gap,) = await desk.until(lambda: read_gaps(desk.client, "key-1"), "the gap of what moved is recorded")
+    assert (gap.count, gap.reason) == (10 - status.topics, "owner")
+    assert killed - 2.0 <= gap.since <= killed < gap.until
 
 
 async def test_an_accepted_code_that_brings_nothing_is_named_and_the_feed_goes_on(simulator, desk):
