@@ -65,9 +65,10 @@ class Flow:
 class Look:
     """A slot at one moment; times are unix seconds.
 
-    ``broken`` says why rows do not flow, ``since`` from when if that is known. ``topics`` are registered and
-    wanted. ``whole_since`` is the time of the last answer after which everything with a place is registered
-    on a live connection, ``last_row`` the time of the newest row.
+    ``broken`` says why rows do not flow, ``since`` from when if that is known. ``topics`` are registered,
+    also those that nobody wants at the moment: wishes may have gone with Redis. ``whole_since`` is the time
+    of the last answer after which everything with a place is registered on a live connection. ``last_row``
+    is the time of the newest row.
     """
 
     at: float

@@ -19,7 +19,7 @@ MAX_UNACKNOWLEDGED = 4
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What is registered on a connection (``topics``, those that are wanted) and what is not.
+    """What is registered on a connection (``topics``, with those that linger) and what is not.
 
     ``settled`` says that all that has a place is registered; ``silent`` topics brought no row although they
     should.
@@ -56,7 +56,7 @@ class Registrar:
         """Return what is registered and what is not. While nothing ticks no single topic is to blame."""
         planner = self.planner
         return Places(
-            topics=tuple(sorted(planner.registered & planner.wanted)),
+            topics=tuple(sorted(planner.registered)),
             unplaced=planner.unplaced,
             silent=self.silence.topics(now) if others_tick else (),
             capacity=planner.cap,

@@ -62,5 +62,5 @@ class View:
 
     @property
     def registered(self) -> int:
-        """How many topics are registered and wanted."""
+        """How many topics are registered."""
         return len(self.places.topics)

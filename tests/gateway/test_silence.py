@@ -117,3 +117,10 @@ def test_a_refused_repetition_changes_nothing_else(code):
     assert (view.state, view.registered, view.places.silent) == (State.LIVE, 2, (OTHER,))
     assert view.places.capacity in (200, 2)
     assert view.places.settled
+
+
+def test_a_topic_that_lingers_still_counts_as_registered():
+    rig = ticking()
+    rig.do(rig.session.want, [])
+    assert rig.session.view(rig.now).places.topics == (TOPIC, OTHER)
+    assert rig.session.view(rig.now).registered == 2
