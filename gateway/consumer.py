@@ -189,6 +189,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             full_status=full_status,
             expires=principal.expires,
             token_expires=principal.token_expires,
+            address=self._address(),
         )
         self._client.queue.control(feed_frames.login_reply())
         self.service.hub.add(self._client)

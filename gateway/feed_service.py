@@ -26,6 +26,7 @@ from gateway.auth import BadCredentials, Principal
 from gateway.config import FeedConfig
 from gateway.feed_bus import FeedBus
 from gateway.feed_frames import Close, Verdict
+from gateway.feed_reporter import FeedReporter
 from gateway.feed_store import TIMEOUT, async_client
 from gateway.hub import Hub
 from gateway.limits import ConnectionLimits
@@ -66,7 +67,15 @@ class FeedService:
         self._client = client or async_client()
         loop = asyncio.get_running_loop()
         self.hub = Hub(config, schedule=loop.call_later, topics_changed=self._topics_changed)
-        self._bus = FeedBus(self._client, self.hub, config, process=self.process, on_key=self._key_changed)
+        self._reporter = FeedReporter(self._client, self.hub, process=self.process)
+        self._bus = FeedBus(
+            self._client,
+            self.hub,
+            config,
+            process=self.process,
+            on_key=self._key_changed,
+            others={self._reporter.channel: self._reporter.request},
+        )
         self._recheck: asyncio.Queue[int] = asyncio.Queue(RECHECK_MAX)
         self._task = loop.create_task(self._run(), name="feed")
         self._task.add_done_callback(self._ended)
@@ -155,6 +164,8 @@ class FeedService:
             tasks.create_task(self._bus.run())
             tasks.create_task(self._tick())
             tasks.create_task(self._check_keys())
+            tasks.create_task(self._reporter.report_on_demand())
+            tasks.create_task(self._reporter.disconnect_on_request())
 
     async def _tick(self) -> None:
         due = time.monotonic() + RECHECK

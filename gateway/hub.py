@@ -6,13 +6,14 @@ once. What arrives within one turn of the loop goes out together, at most every 
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gateway.config import FeedConfig
-from gateway.feed_frames import PING, Close, System, Verdict, last_row, real, split_rows, system
+from gateway.feed_frames import PING, Close, System, Verdict, count_rows, last_row, real, split_rows, system
 from gateway.feed_queue import FRAME_BYTES, ClientQueue, TopicRows, chunks
 from gateway.feed_registrations import Registrations, Rights
 from gateway.feed_state import FeedView, StateTracker, kst
@@ -29,28 +30,33 @@ Schedule = Callable[[float, Callable[[], None]], object]
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """Clients that want exactly the same topics, and the rows that wait for their next frame."""
+    """Clients that want exactly the same topics, and the rows that wait for their next frame.
+
+    ``restored`` are unix seconds of last values among those rows, which are older than they look.
+    """
 
     topics: frozenset[str]
     members: set[Client] = field(default_factory=set)
     pending: list[TopicRows] = field(default_factory=list)
     size: int = 0
+    restored: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
 class Topic:
-    """One topic that some client wants. ``last_at`` is in unix seconds."""
+    """One topic that some client wants. ``last_at`` is in unix seconds, ``rows`` came since it is wanted."""
 
     name: str
     groups: set[Group] = field(default_factory=set)
     fence: int = 0
     last: bytes | None = None
     last_at: float = 0.0
+    rows: int = 0
 
 
 @dataclass(eq=False, slots=True)
 class Client:
-    """One logged-in connection. Times are monotonic seconds, ``expires`` unix seconds."""
+    """One logged-in connection. Times are monotonic seconds, ``expires`` and ``since`` unix seconds."""
 
     queue: ClientQueue
     on_verdict: Callable[[Verdict], None]
@@ -65,6 +71,9 @@ class Client:
     next_ping: float = 0.0
     group: Group | None = None
     told: FeedView | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    address: str = ""
+    since: float = field(default_factory=time.time)
 
     @property
     def topics(self) -> frozenset[str]:
@@ -99,11 +108,17 @@ class Hub:
         self.state = StateTracker(clock(), wall())
         self.clients: set[Client] = set()
         self.closes: Counter[str] = Counter()
+        #: Rows from the bus that some client wanted, since the start.
+        self.rows_in = 0
 
     @property
     def topics(self) -> frozenset[str]:
         """Every topic that some client wants."""
         return frozenset(self._topics)
+
+    def loads(self) -> Iterable[Topic]:
+        """Return every topic that some client wants, for counting."""
+        return self._topics.values()
 
     def take_new(self) -> frozenset[str]:
         """Return the topics that came since the last call and of which no value is known yet.
@@ -166,6 +181,9 @@ class Hub:
         topic.fence = fence
         topic.last = last_row(rows)
         topic.last_at = self._wall()
+        count = count_rows(rows)
+        topic.rows += count
+        self.rows_in += count
         for part in (rows,) if len(rows) <= FRAME_BYTES else split_rows(rows, FRAME_BYTES):
             for group in topic.groups:
                 if group.size + len(part) > FRAME_BYTES:
@@ -182,6 +200,8 @@ class Hub:
             return
         if topic.last == row:
             return
+        for group in topic.groups:
+            group.restored[name] = at
         self._pass_on(topic, fence, row)
         topic.last_at = at
 
@@ -237,12 +257,16 @@ class Hub:
         known = [(name, self._topics[name]) for name in sorted(names) if self._topics[name].last is not None]
         if not known:
             return
-        if client.full_status:
-            ages = {name: kst(topic.last_at) for name, topic in known}
-            client.queue.control(system(System.SNAPSHOT, "snapshot", topics=ages))
+        self._tell_ages(client, {name: topic.last_at for name, topic in known})
         now = self._clock()
         for part in chunks((name, topic.last) for name, topic in known if topic.last is not None):
             client.queue.rows(real(row for _, row in part), part, now)
+
+    @staticmethod
+    def _tell_ages(client: Client, ages: dict[str, float]) -> None:
+        if client.full_status:
+            times = {name: kst(at) for name, at in ages.items()}
+            client.queue.control(system(System.SNAPSHOT, "snapshot", topics=times))
 
     def _move(self, client: Client, topics: frozenset[str]) -> None:
         old = client.group
@@ -297,6 +321,10 @@ class Hub:
         self._dirty.discard(group)
         if not group.pending:
             return
+        if group.restored:
+            ages, group.restored = group.restored, {}
+            for client in group.members:
+                self._tell_ages(client, ages)
         rows, group.pending, group.size = group.pending, [], 0
         frame = real(row for _, row in rows)
         now = self._clock()

@@ -29,6 +29,14 @@ WANTED = PREFIX + "wanted:{process}"
 WANTED_CHANNEL = PREFIX + "wanted"
 #: JSON of one web process's feed (connections, topics, drops), with a TTL.
 FEED = PREFIX + "feed:{process}"
+#: Set with a TTL while an operator looks at the feed's page: processes report only then.
+FEED_WATCHED = PREFIX + "feed-watched"
+#: JSON of one web process's connections and topics (:mod:`gateway.feed_report`), with a TTL.
+FEED_REPORT = PREFIX + "feed-report:{process}"
+#: Pub/sub channel of one web process. Message: JSON of :class:`gateway.feed_report.Disconnect`.
+DISCONNECT_CHANNEL = PREFIX + "disconnect:{process}"
+#: List with the one answer to such a message, with a TTL.
+DISCONNECT_REPLY = PREFIX + "disconnect-reply:{ident}"
 #: Owner of a slot: ``OWNER|FENCE`` with the lease's TTL.
 LEASE = PREFIX + "lease:{slot}"
 #: Set of the slots that any process has owned.

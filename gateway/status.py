@@ -81,27 +81,36 @@ class GatewayStatus:
             ValueError: it is not such JSON.
         """
         data: dict[str, Any] = orjson.loads(raw)
-        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        fields = known(cls, data)
         try:
-            known["feed"] = FeedState(known["feed"])
+            fields["feed"] = FeedState(fields["feed"])
             for name in ("unplaced_topics", "silent_topics"):
-                known[name] = tuple(known.get(name, ()))
-            return cls(**known)
+                fields[name] = tuple(fields.get(name, ()))
+            return cls(**fields)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a gateway status: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedStatus:
-    """One web process's side of the feed."""
+    """One web process's side of the feed.
+
+    ``rows_in`` and ``rows_out`` count rows from the bus and rows put into clients' frames since the start;
+    ``subscriptions`` adds up every client's topics; ``conflating`` counts clients that lag now.
+    """
 
     process: str
     at: float
     connections: int = 0
     topics: int = 0
+    rows_in: int = 0
     rows_out: int = 0
     dropped: int = 0
     closes: dict[str, int] | None = None
+    subscriptions: int = 0
+    queued_frames: int = 0
+    queued_bytes: int = 0
+    conflating: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,4 +201,9 @@ def read_feeds(client: redis.Redis) -> list[FeedStatus]:
         if len(names) == 1000:
             break
     raws = client.mget(names) if names else []
-    return [FeedStatus(**orjson.loads(raw)) for raw in raws if raw]
+    return [FeedStatus(**known(FeedStatus, orjson.loads(raw))) for raw in raws if raw]
+
+
+def known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Return what of ``data`` is a field of the dataclass ``cls``: processes of two versions can meet."""
+    return {name: data[name] for name in cls.__dataclass_fields__ if name in data}
