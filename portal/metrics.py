@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -11,7 +13,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway.status import FeedState
+from gateway.retry import Breaker
+from gateway.states import State
+from gateway.status import FeedState, FeedStatus, GatewayStatus
 from portal.dashboard import queries
 from portal.dashboard.access import VIEW
 from portal.dashboard.gateway import read_panel
@@ -43,31 +47,106 @@ def _gateway() -> Iterator[Metric]:
     reachable = GaugeMetricFamily("bonghwa_redis_up", "Whether Redis answers")
     reachable.add_metric([], float(panel.reachable))
     yield reachable
-    state = GaugeMetricFamily(
-        "bonghwa_gateway_state", "1 for the feed's present state", labels=["slot", "state"]
+    yield from _upstream(panel.statuses)
+    yield from _feed(panel.feeds)
+
+
+#: Gauges of an upstream session: name, help, value.
+UPSTREAM_GAUGES: tuple[tuple[str, str, Callable[[GatewayStatus], float | None]], ...] = (
+    ("consecutive_failures", "Failed attempts in a row", lambda one: one.attempts),
+    (
+        "next_retry_seconds",
+        "Seconds until the next attempt when it was reported",
+        lambda one: one.next_retry_s,
+    ),
+    ("breaker_open", "Whether the breaker is open or half open", lambda one: one.breaker != "closed"),
+    ("breaker_manual", "Whether the breaker is held by hand", lambda one: one.breaker_manual),
+    ("topics", "Registered topics", lambda one: one.topics),
+    ("unplaced_topics", "Wanted topics that no connection has room for", lambda one: one.unplaced),
+    ("standbys", "Processes that stand by for the session", lambda one: one.standbys),
+    (
+        "bus_lag_seconds",
+        "Time from a row's arrival to its publication in Redis",
+        lambda one: None if one.lag_ms is None else one.lag_ms / 1000,
+    ),
+    ("last_row_timestamp_seconds", "Unix time of the last row", lambda one: one.last_row_at),
+    ("status_timestamp_seconds", "Unix time of the session's report", lambda one: one.at),
+)
+#: Counters of an upstream session; a new owner starts them over.
+UPSTREAM_COUNTERS: tuple[tuple[str, str, Callable[[GatewayStatus], float]], ...] = (
+    ("connection_attempts", "Connection attempts", lambda one: one.attempts_total),
+    ("rows_in", "Rows received", lambda one: one.rows_in),
+    ("log_lines", "Log lines written", lambda one: one.log_lines),
+    ("log_lines_dropped", "Log lines over the limit of a minute", lambda one: one.log_dropped),
+)
+#: Gauges and counters of a web process's feed.
+FEED_GAUGES: tuple[tuple[str, str, Callable[[FeedStatus], float]], ...] = (
+    ("connections", "Connected end users", lambda one: one.connections),
+    ("topics", "Topics that some end user wants", lambda one: one.topics),
+    ("subscriptions", "Topics of every end user added up", lambda one: one.subscriptions),
+    ("queue_frames", "Frames that wait for slow end users", lambda one: one.queued_frames),
+    ("queue_bytes", "Bytes that wait for slow end users", lambda one: one.queued_bytes),
+    ("conflating_connections", "End users that get only the newest rows now", lambda one: one.conflating),
+)
+FEED_COUNTERS: tuple[tuple[str, str, Callable[[FeedStatus], float]], ...] = (
+    ("rows_in", "Rows from the bus", lambda one: one.rows_in),
+    ("rows_out", "Rows sent to end users", lambda one: one.rows_out),
+    ("rows_dropped", "Rows that slow end users did not get", lambda one: one.dropped),
+)
+
+
+def _upstream(statuses: Sequence[GatewayStatus]) -> Iterator[Metric]:
+    labels = ["slot", "state"]
+    feed = GaugeMetricFamily("bonghwa_gateway_state", "1 for the feed's present state", labels=labels)
+    session = GaugeMetricFamily(
+        "bonghwa_gateway_session_state", "1 for the upstream session's present state", labels=labels
     )
-    attempts = GaugeMetricFamily("bonghwa_gateway_attempts", "Failed attempts in a row", labels=["slot"])
     breaker = GaugeMetricFamily(
-        "bonghwa_gateway_breaker_open", "Whether the breaker is open", labels=["slot"]
+        "bonghwa_gateway_breaker_state", "1 for the breaker's present state", labels=labels
     )
-    topics = GaugeMetricFamily("bonghwa_gateway_topics", "Registered topics", labels=["slot"])
-    rows = CounterMetricFamily("bonghwa_gateway_rows_in", "Rows received", labels=["slot"])
-    for status in panel.statuses:
+    for status in statuses:
         for word in FeedState:
-            state.add_metric([status.slot, word.value], float(status.feed is word))
-        attempts.add_metric([status.slot], status.attempts)
-        breaker.add_metric([status.slot], float(status.breaker != "closed"))
-        topics.add_metric([status.slot], status.topics)
-        rows.add_metric([status.slot], status.rows_in)
-    yield from (state, attempts, breaker, topics, rows)
-    clients = GaugeMetricFamily("bonghwa_feed_connections", "Connected end users", labels=["process"])
-    sent = CounterMetricFamily("bonghwa_feed_rows_out", "Rows sent to end users", labels=["process"])
-    dropped = CounterMetricFamily("bonghwa_feed_dropped", "Rows conflated or dropped", labels=["process"])
-    for feed in panel.feeds:
-        clients.add_metric([feed.process], feed.connections)
-        sent.add_metric([feed.process], feed.rows_out)
-        dropped.add_metric([feed.process], feed.dropped)
-    yield from (clients, sent, dropped)
+            feed.add_metric([status.slot, word.value], float(status.feed is word))
+        for state in State:
+            session.add_metric([status.slot, state.value], float(status.session == state))
+        for position in Breaker:
+            breaker.add_metric([status.slot, position.value], float(status.breaker == position))
+    yield from (feed, session, breaker)
+    for name, text, value in UPSTREAM_GAUGES:
+        gauge = GaugeMetricFamily(f"bonghwa_gateway_{name}", text, labels=["slot"])
+        for status in statuses:
+            if (measured := value(status)) is not None:
+                gauge.add_metric([status.slot], float(measured))
+        yield gauge
+    for name, text, count in UPSTREAM_COUNTERS:
+        counter = CounterMetricFamily(f"bonghwa_gateway_{name}", text, labels=["slot"])
+        for status in statuses:
+            counter.add_metric([status.slot], float(count(status)))
+        yield counter
+
+
+def _feed(feeds: Sequence[FeedStatus]) -> Iterator[Metric]:
+    for name, text, value in FEED_GAUGES:
+        gauge = GaugeMetricFamily(f"bonghwa_feed_{name}", text, labels=["process"])
+        for feed in feeds:
+            gauge.add_metric([feed.process], float(value(feed)))
+        yield gauge
+    for name, text, value in FEED_COUNTERS:
+        counter = CounterMetricFamily(f"bonghwa_feed_{name}", text, labels=["process"])
+        for feed in feeds:
+            counter.add_metric([feed.process], float(value(feed)))
+        yield counter
+    closes = CounterMetricFamily(
+        "bonghwa_feed_closes", "Connections that ended, by close code", labels=["process", "code"]
+    )
+    for feed in feeds:
+        for code, count in sorted((feed.closes or {}).items()):
+            closes.add_metric([feed.process, code], float(count))
+    yield closes
+    limit = GaugeMetricFamily("bonghwa_feed_limit", "Limits of the feed in force", labels=["limit"])
+    for name, number in asdict(settings.GATEWAY_FEED).items():
+        limit.add_metric([name], float(number))
+    yield limit
 
 
 def _services() -> Iterator[Metric]:
