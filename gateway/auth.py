@@ -113,7 +113,9 @@ def revoke_key(client: redis.Redis, key: FeedKey) -> None:
         redis.RedisError: Redis does not answer; the key is revoked nevertheless, and connections notice
             within a minute.
     """
-    FeedKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    if FeedKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+        key.refresh_from_db()
+        FeedKey.history.bulk_history_create([key], update=True)
     client.delete(keys.TOKEN_OF.format(key=key.pk))
     client.publish(keys.KEYS_CHANNEL, str(key.pk))
 

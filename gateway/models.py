@@ -10,8 +10,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
 
 from gateway.feed_frames import ACCOUNT_TYPES, MARKET_TYPES, is_item
 
@@ -93,12 +95,14 @@ class FeedKey(models.Model):
         _("connections at most"),
         null=True,
         blank=True,
+        validators=[MinValueValidator(1)],
         help_text=_("Empty means the site's limit, FEED_MAX_CONNECTIONS_PER_KEY."),
     )
     max_items = models.PositiveIntegerField(
         _("items per connection at most"),
         null=True,
         blank=True,
+        validators=[MinValueValidator(1)],
         help_text=_("Empty means the site's limit, FEED_MAX_TOPICS."),
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -107,6 +111,7 @@ class FeedKey(models.Model):
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
 
     objects = FeedKeyQuerySet.as_manager()
+    history = HistoricalRecords(excluded_fields=["secret_sha256", "last_used_at"])
 
     class Meta:
         verbose_name = _("feed key")
@@ -209,3 +214,44 @@ class GatewayCommand(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} {self.slot}"
+
+
+class Outcome(models.TextChoices):
+    """What came of a request to disconnect."""
+
+    SENT = "sent", _("requested")
+    DONE = "done", _("disconnected")
+    GONE = "gone", _("was gone already")
+    NO_ANSWER = "no-answer", _("no answer")
+
+
+class FeedDisconnection(models.Model):
+    """One connection that an operator ended: who, which, why, and what came of it.
+
+    A row is written before the request is sent; only ``outcome`` is changed afterwards.
+    """
+
+    at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("person"),
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    actor_name = models.CharField(_("person's name then"), max_length=150)
+    process = models.CharField(_("process"), max_length=200)
+    connection = models.CharField(_("connection"), max_length=40)
+    key_name = models.CharField(_("feed key"), max_length=100, blank=True)
+    address = models.CharField(_("address"), max_length=64, blank=True)
+    reason = models.CharField(_("reason"), max_length=200)
+    may_return = models.BooleanField(_("may come back"), default=True)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.SENT)
+
+    class Meta:
+        verbose_name = _("disconnection")
+        verbose_name_plural = _("disconnections")
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.key_name or self.connection} ({self.address})"
