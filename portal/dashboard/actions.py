@@ -70,4 +70,4 @@ def gateway(request: HttpRequest, slot: str) -> HttpResponse:
         messages.error(request, _("Redis does not answer; the gateway did not get the command."))
     else:
         messages.success(request, _("The gateway was told."))
-    return redirect("dashboard")
+    return redirect("feed-operations" if request.POST.get("page") == "operations" else "dashboard")

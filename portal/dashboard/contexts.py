@@ -5,16 +5,18 @@ The page's first rendering and its live updates use the same context, so they ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from gateway.status import Attempt, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import detail, queries
+from portal.dashboard import detail, feed, feed_wording, queries
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -35,6 +37,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         "incident_checklist",
     ),
     "checklist": ("checklist",),
+    "operations": ("feed_upstream", "feed_connections", "feed_topics", "feed_closes", "feed_audit"),
 }
 
 
@@ -53,6 +56,7 @@ def build(key: str) -> Context | None:
         "dashboard": _dashboard,
         "services": _services,
         "incidents": lambda: {"title": _("Incidents"), "rows": queries.incidents()},
+        "operations": _operations,
         "checklist": lambda: {"title": _("Prevention checklist"), "items": queries.checklist()},
     }
     return builders[kind]()
@@ -93,10 +97,46 @@ def _hero(view: Dashboard) -> Context:
     }
 
 
+def _operations() -> Context:
+    view = feed.read_view()
+    attempts = view.attempts or {}
+    return {
+        "title": _("Feed operations"),
+        "feed": view,
+        "slots": [
+            slot | {"attempts": [_attempt(one) for one in attempts.get(slot["name"], ())]}
+            for slot in _slots(view.slots, view.statuses)
+        ],
+        "connections": [
+            {"row": one, "since": datetime.fromtimestamp(one.since, UTC)} for one in view.load.connections
+        ],
+        "load_at": datetime.fromtimestamp(view.load.at, UTC) if view.load.at else None,
+        "closes": [(code, count, feed_wording.close_word(code)) for code, count in view.closes],
+        "limits": [(one, feed_wording.limit_word(one.field)) for one in feed.limits(settings.GATEWAY_FEED)],
+        "disconnections": feed.recent_disconnections(),
+    }
+
+
+def _attempt(one: Attempt) -> Context:
+    return {
+        "attempt": one,
+        "at": datetime.fromtimestamp(one.at, UTC),
+        "word": feed_wording.outcome_word(one.outcome),
+    }
+
+
 def _gateway(panel: GatewayPanel) -> Context:
-    statuses = {status.slot: status for status in panel.statuses}
+    times = [status.at for status in panel.statuses]
+    return {
+        "gateway_slots": _slots(panel.slots, panel.statuses),
+        "gateway_at": datetime.fromtimestamp(min(times), UTC) if times else None,
+    }
+
+
+def _slots(names: Sequence[str], found: Sequence[GatewayStatus]) -> list[Context]:
+    statuses = {status.slot: status for status in found}
     slots = []
-    for name in panel.slots:
+    for name in names:
         status = statuses.get(name)
         waiting = status is not None and status.next_retry_s is not None
         slots.append(
@@ -104,14 +144,11 @@ def _gateway(panel: GatewayPanel) -> Context:
                 "name": name,
                 "status": status,
                 "since": datetime.fromtimestamp(status.since, UTC) if status else None,
+                "reported_at": datetime.fromtimestamp(status.at, UTC) if status else None,
                 "retry_at": round(status.at + (status.next_retry_s or 0.0), 1)
                 if status and waiting
                 else None,
                 "rows_per_s": row_rate(status) if status else None,
             }
         )
-    times = [status.at for status in panel.statuses]
-    return {
-        "gateway_slots": slots,
-        "gateway_at": datetime.fromtimestamp(min(times), UTC) if times else None,
-    }
+    return slots

@@ -35,14 +35,17 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ("incidents", _("Incidents"), "local_fire_department"),
         ("checklist", _("Checklist"), "checklist"),
         ("feed", _("Feed"), "candlestick_chart"),
+        ("feed-operations", _("Feed operations"), "lan"),
     ]
     here = request.path
+    matching = [link for link in (reverse(name) for name, _title, _symbol in pages) if here.startswith(link)]
+    active = max(matching, key=len, default="")
     items = [
         {
             "title": title,
             "icon": symbol,
             "link": reverse(name),
-            "active": here == reverse(name) if name == "dashboard" else here.startswith(reverse(name)),
+            "active": active == reverse(name) and (name != "dashboard" or here == active),
             "permission": may_view,
         }
         for name, title, symbol in pages

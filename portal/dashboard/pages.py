@@ -56,3 +56,9 @@ def incident(request: HttpRequest, number: int) -> HttpResponse:
 def checklist(request: HttpRequest) -> HttpResponse:
     """Every preventive measure, newest incident first."""
     return _page(request, "checklist", "portal/checklist.html")
+
+
+@viewer_required
+def operations(request: HttpRequest) -> HttpResponse:
+    """The feed for operators: upstream sessions, connections, topics, closes, limits in force."""
+    return _page(request, "operations", "portal/operations.html")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, login, pages, status
+from portal.dashboard import actions, login, operations, pages, status
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
@@ -14,6 +14,12 @@ urlpatterns = [
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
     path("checklist/", pages.checklist, name="checklist"),
     path("gateway/<slug:slot>/", actions.gateway, name="gateway-action"),
+    path("feed/operations/", pages.operations, name="feed-operations"),
+    path(
+        "feed/operations/<str:process>/<slug:connection>/",
+        operations.disconnect,
+        name="feed-disconnect",
+    ),
     path("status/", status.status, name="status"),
     path("login/", login.Login.as_view(), name="login"),
 ]

@@ -18,7 +18,10 @@ from incidents.models import Incident, State, TimelineEvent, TimelineKind
 from tests.dashboard import world
 
 pytestmark = pytest.mark.django_db
-PAGES = ("/", "/services/", "/services/{pk}/", "/incidents/", "/incidents/7/", "/checklist/", "/feed/")
+PAGES = (
+    *("/", "/services/", "/services/{pk}/", "/incidents/", "/incidents/7/", "/checklist/", "/feed/"),
+    "/feed/operations/",
+)
 HANGUL = re.compile(r"[ㄱ-ㆎ가-힣]+")
 
 

@@ -1,0 +1,65 @@
+"""The operators' page of the feed: how one connection is ended, after a question."""
+
+from __future__ import annotations
+
+import redis
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from gateway.feed_report import Connection
+from gateway.models import Outcome
+from portal.dashboard import feed
+from portal.dashboard.access import OPERATE, viewer_required
+
+
+@viewer_required
+@require_http_methods(["GET", "POST"])
+def disconnect(request: HttpRequest, process: str, connection: str) -> HttpResponse:
+    """Show whom it is about and ask for a reason; on POST, end the connection and say what came of it."""
+    actor = request.user
+    if not actor.has_perm(OPERATE) or not isinstance(actor, User):
+        raise PermissionDenied
+    found = feed.find_connection(process, connection)
+    if request.method == "POST":
+        return _end(request, actor, process, connection, found)
+    if found is None:
+        messages.info(request, _("This connection is gone already."))
+        return redirect("feed-operations")
+    context = {"title": _("Disconnect a client"), "connection": found, "reason_max": feed.REASON_MAX}
+    return render(request, "portal/feed_disconnect.html", context)
+
+
+def _end(
+    request: HttpRequest,
+    actor: User,
+    process: str,
+    connection: str,
+    found: Connection | None,
+) -> HttpResponse:
+    try:
+        row = feed.disconnect(
+            process=process,
+            connection=connection,
+            reason=request.POST.get("reason", ""),
+            may_return=request.POST.get("return") != "no",
+            actor=actor,
+            known=found,
+        )
+    except ValueError:
+        messages.error(request, _("Give a reason; it is shown to the client and kept."))
+        return redirect(request.path)
+    except redis.RedisError:
+        messages.error(request, _("Redis does not answer; the connection was not ended."))
+        return redirect("feed-operations")
+    if row.outcome == Outcome.DONE:
+        messages.success(request, _("The client was disconnected."))
+    elif row.outcome == Outcome.GONE:
+        messages.info(request, _("This connection is gone already."))
+    else:
+        messages.warning(request, _("The web process did not answer; look whether the connection is gone."))
+    return redirect("feed-operations")
