@@ -319,6 +319,21 @@ def test_full_status_tells_each_attempt(world):
     assert [frame["attempts"] for frame in world.frames(client)] == [1, 2]
 
 
+def test_the_first_subscriber_is_told_how_old_a_value_is_that_comes_late(world):
+    curious, _ = world.join("0B:005930", "0B:000660", full_status=True)
+    plain, _ = world.join("0B:005930", "0B:000660")
+    world.frames(curious), world.frames(plain)
+    for item in ("005930", "000660"):
+        world.hub.restore(f"0B:{item}", 1, world.wall - 3600, row(7, item))
+    snapshot, rows = world.frames(curious)
+    assert snapshot["code"] == "B1007"
+    assert set(snapshot["topics"]) == {"0B:005930", "0B:000660"}
+    assert rows["trnm"] == "REAL"
+    assert [frame["trnm"] for frame in world.frames(plain)] == ["REAL"]
+    world.hub.publish("0B:005930", 1, row(8))
+    assert [frame["trnm"] for frame in world.frames(curious)] == ["REAL"]
+
+
 def test_full_status_tells_how_old_last_values_are(world):
     world.join("0B:005930")
     world.hub.restore("0B:005930", 1, world.wall - 3600, row(7))
