@@ -41,20 +41,28 @@ class Chromium:
         return playwright, browser
 
     def visit(
-        self, steps: Callable[[Page], T], *, width: int = 1440, height: int = 900, language: str = "ko-KR"
+        self,
+        steps: Callable[[Page], T],
+        *,
+        width: int = 1440,
+        height: int = 900,
+        language: str = "ko-KR",
+        expected: str = "",
     ) -> T:
         """Run ``steps`` on a new page of that size in the browser's thread and return their result.
 
-        Raises:
-            AssertionError: the page wrote an error to its console or threw one.
-        """
-        return self._thread.submit(self._visit, steps, width, height, language).result()
+        ``expected`` is a part of console errors that belong to the test, such as a server that is away.
 
-    def _visit(self, steps: Callable[[Page], T], width: int, height: int, language: str) -> T:
+        Raises:
+            AssertionError: the page wrote another error to its console or threw one.
+        """
+        return self._thread.submit(self._visit, steps, width, height, language, expected).result()
+
+    def _visit(self, steps: Callable[[Page], T], width: int, height: int, language: str, expected: str) -> T:
         errors: list[str] = []
 
         def note(message: ConsoleMessage) -> None:
-            if message.type == "error":
+            if message.type == "error" and not (expected and expected in message.text):
                 errors.append(f"{message.text} ({message.location.get('url')})")
 
         context = self._browser.new_context(

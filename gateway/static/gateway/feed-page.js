@@ -12,8 +12,7 @@ const clock = new Intl.DateTimeFormat("ko-KR", { timeZone: "Asia/Seoul", timeSty
 const STORE = "bonghwa.feed.items";
 const rows = new Map(); // item -> {element, at, latest}
 const dirty = new Set();
-let link = { link: "connecting" };
-let state = null;
+let status = { status: "connecting", fresh: false };
 
 const fill = (pattern, values) => pattern.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 const signed = (value, digits = 0) => {
@@ -59,24 +58,19 @@ function frame() {
 function seconds(until) { return Math.max(0, Math.ceil((until - Date.now()) / 1000)); }
 
 function bannerOf() {
-  if (link.link === "connecting") return ["unknown", "sync", text.state.connecting, ""];
-  if (link.link === "signed-out") return ["critical", "logout", text.state.signedOut, text.note.signIn];
-  if (link.link === "refused") return ["critical", "block", fill(text.state.refused, { reason: link.reason || "" }), ""];
-  if (link.link === "lost") {
-    return ["critical", "cloud_off", text.state.lost, fill(text.note.retry, { seconds: seconds(link.retryAt) })];
-  }
-  if (!state) return ["unknown", "sync", text.state.connecting, ""];
-  const time = state.asOf ? clock.format(state.asOf) : "";
-  const asOf = state.asOf ? fill(text.note.asOf, { time }) : "";
-  switch (state.state) {
+  const time = status.asOf ? clock.format(status.asOf) : "";
+  const asOf = status.asOf ? fill(text.note.asOf, { time }) : "";
+  const retry = status.retryAt ? fill(text.note.retry, { seconds: seconds(status.retryAt) }) : "";
+  switch (status.status) {
     case "live": return ["ok", "check_circle", text.state.live, text.note.live];
     case "closed": return ["off", "bedtime", text.state.closed, `${text.note.closed} ${asOf}`];
     case "stale": return ["warning", "hourglass_disabled", fill(text.state.stale, { time }), ""];
     case "parked": return ["critical", "pause_circle", text.state.parked, asOf];
-    default: {
-      const retry = state.retryAt ? fill(text.note.retry, { seconds: seconds(state.retryAt) }) : "";
-      return ["warning", "sync_problem", text.state.reconnecting, `${retry} ${asOf}`.trim()];
-    }
+    case "reconnecting": return ["warning", "sync_problem", text.state.reconnecting, `${retry} ${asOf}`.trim()];
+    case "lost": return ["critical", "cloud_off", text.state.lost, retry];
+    case "refused": return ["critical", "block", fill(text.state.refused, { reason: status.reason || "" }), ""];
+    case "signed-out": return ["critical", "logout", text.state.signedOut, text.note.signIn];
+    default: return ["unknown", "sync", text.state.connecting, ""];
   }
 }
 
@@ -85,16 +79,15 @@ function drawBanner() {
   const key = `${tone}|${title}`;
   if (banner.dataset.key !== key) {
     banner.dataset.key = key;
-    banner.dataset.state = link.link === "open" && state ? state.state : link.link;
+    banner.dataset.state = status.status;
     banner.className = `p-hero is-${tone}`;
     banner.querySelector("[data-icon]").textContent = icon;
     banner.querySelector("[data-title]").textContent = title;
-    const fresh = tone === "ok" || tone === "off";
-    table.classList.toggle("feed-old", !fresh);
+    table.classList.toggle("feed-old", !status.fresh);
   }
   const place = banner.querySelector("[data-note]");
   if (place.textContent !== note) place.textContent = note;
-  if (link.link === "signed-out" && !place.querySelector("a")) {
+  if (status.status === "signed-out" && !place.querySelector("a")) {
     const anchor = Object.assign(document.createElement("a"), { href: config.loginUrl, textContent: note });
     place.replaceChildren(anchor);
   }
@@ -148,12 +141,7 @@ feed.addEventListener("row", ({ detail }) => {
   if (dirty.size === 0) requestAnimationFrame(frame);
   dirty.add(detail.item);
 });
-feed.addEventListener("state", ({ detail }) => { state = detail; drawBanner(); });
-feed.addEventListener("link", ({ detail }) => {
-  link = detail;
-  if (detail.link !== "open") state = null;
-  drawBanner();
-});
+feed.addEventListener("status", ({ detail }) => { status = detail; drawBanner(); });
 feed.addEventListener("dropped", ({ detail }) => say(fill(text.dropped, { n: detail.count })));
 feed.addEventListener("refused", ({ detail }) => say(detail.message));
 
