@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from gateway import views
+from gateway import feed_docs, views
 
 urlpatterns = [
     path("oauth2/token", views.token, name="oauth2-token"),
     path("oauth2/revoke", views.revoke, name="oauth2-revoke"),
     path("feed/", views.feed, name="feed"),
+    path("docs/feed/", feed_docs.page, name="feed-docs"),
 ]
