@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,12 +13,14 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema
 from ninja.errors import HttpError
-from ninja.security import SessionAuth
+from ninja.security import HttpBearer, SessionAuth
 
 from gateway import auth, keys, tickets
 from gateway.feed_frames import is_item
 from gateway.feed_store import LastValue, sync_client
 from gateway.models import digest
+
+logger = logging.getLogger(__name__)
 
 #: Symbols of one request at most.
 SYMBOLS_MAX = 200
@@ -54,20 +57,20 @@ def _signed_in(request: HttpRequest) -> str | None:
     return f"user:{request.user.pk}" if request.user.is_authenticated else None
 
 
-def feed_key(request: HttpRequest) -> str | None:
-    """Return ``key:N`` for ``Authorization: Bearer`` with a token of a feed key."""
-    scheme, _space, value = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not value:
-        return None
-    try:
-        held = auth.holder(sync_client().get(keys.TOKEN.format(digest=digest(value.strip()))))
-        if held is None:
+class FeedKeyToken(HttpBearer):
+    """A token of a feed key, as ``/oauth2/token`` issues it."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> str | None:
+        """Return ``key:N`` for the token's key; None when there is none, or it may not be used any more."""
+        try:
+            held = auth.holder(sync_client().get(keys.TOKEN.format(digest=digest(token.strip()))))
+            if held is None:
+                return None
+            return auth.principal_of_key(held["key"], settings.GATEWAY_FEED).subject
+        except auth.BadCredentials:
             return None
-        return auth.principal_of_key(held["key"], settings.GATEWAY_FEED).subject
-    except auth.BadCredentials:
-        return None
-    except (redis.RedisError, OSError) as error:
-        raise HttpError(503, _("The key cannot be checked now; try again.")) from error
+        except (redis.RedisError, OSError) as error:
+            raise HttpError(503, _("The key cannot be checked now; try again.")) from error
 
 
 class Session(SessionAuth):
@@ -78,10 +81,23 @@ class Session(SessionAuth):
         return _signed_in(request)
 
 
-AUTH = [feed_key, Session(csrf=True)]
+class Problem(Schema):
+    """Why a request was refused: a sentence, or a list that names the wrong fields."""
+
+    detail: Any
 
 
-@router.post("feed/tickets", auth=AUTH, response=Ticket, summary="Get a ticket for one connection to /ws")
+AUTH = [FeedKeyToken(), Session(csrf=True)]
+#: Answers that every path here can give besides its own.
+REFUSALS = {401: Problem, 403: Problem, 503: Problem}
+
+
+@router.post(
+    "feed/tickets",
+    auth=AUTH,
+    response={200: Ticket, 429: Problem, **REFUSALS},
+    summary="Get a ticket for one connection to /ws",
+)
 def create_ticket(request: HttpRequest) -> Ticket:
     """Return a single-use ticket for a signed-in person, or for the holder of a feed key's token."""
     subject: str = request.auth  # type: ignore[attr-defined] # set by ninja
@@ -94,7 +110,9 @@ def create_ticket(request: HttpRequest) -> Ticket:
     return Ticket(ticket=value, expires_in_s=TICKET_TTL)
 
 
-@router.get("quotes", auth=AUTH, response=Quotes, summary="Last known prices")
+@router.get(
+    "quotes", auth=AUTH, response={200: Quotes, 422: Problem, **REFUSALS}, summary="Last known prices"
+)
 def quotes(request: HttpRequest, symbols: Annotated[str, Query(max_length=4096)]) -> Quotes:
     """Return the last known trade (type 0B) of each of ``symbols``, separated by commas."""
     codes = list(dict.fromkeys(code.strip() for code in symbols.split(",") if code.strip()))
@@ -105,13 +123,21 @@ def quotes(request: HttpRequest, symbols: Annotated[str, Query(max_length=4096)]
     except (redis.RedisError, OSError) as error:
         raise HttpError(503, _("Prices cannot be read now; try again.")) from error
     now = datetime.now(UTC)
-    found, missing = [], []
-    for code, raw in zip(codes, raws, strict=True):
-        if not raw:
-            missing.append(code)
-            continue
+    known = [_quote(code, raw, now) for code, raw in zip(codes, raws, strict=True)]
+    return Quotes(
+        quotes=[quote for quote in known if quote is not None],
+        missing=[code for code, quote in zip(codes, known, strict=True) if quote is None],
+    )
+
+
+def _quote(symbol: str, raw: bytes | str | None, now: datetime) -> Quote | None:
+    if not raw:
+        return None
+    try:
         last = LastValue.decode(raw)
         at = datetime.fromtimestamp(last.at, UTC)
         age = max(0.0, (now - at).total_seconds())
-        found.append(Quote(symbol=code, at=at, age_s=round(age, 1), values=orjson.loads(last.row)["values"]))
-    return Quotes(quotes=found, missing=missing)
+        return Quote(symbol=symbol, at=at, age_s=round(age, 1), values=orjson.loads(last.row)["values"])
+    except (ValueError, KeyError, TypeError, OverflowError):
+        logger.warning("Unreadable last value of %s", symbol)
+        return None
