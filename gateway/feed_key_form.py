@@ -59,6 +59,7 @@ class FeedKeyForm(forms.ModelForm):  # type: ignore[type-arg] # subscriptable in
         help_text=_("Real-time types the key may register; none chosen means all market data types."),
     )
     items = ItemsField(
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 5}),
         label=_("items"),
         required=False,
         help_text=_("Item codes the key may register, one a line; empty means every item."),

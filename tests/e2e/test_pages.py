@@ -18,8 +18,11 @@ PAGES = {
     "incident": "/incidents/1/",
     "checklist": "/checklist/",
     "feed": "/feed/",
+    "operations": "/feed/operations/",
+    "docs": "/docs/feed/",
     "admin-checklist": "/admin/incidents/checklistitem/",
     "admin-rules": "/admin/monitoring/rule/",
+    "admin-key": "/admin/gateway/feedkey/add/",
 }
 #: Set SCREENSHOTS to a folder to keep what the browser showed.
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
