@@ -54,6 +54,7 @@ def states() -> list[tuple[str, str, str]]:
         ("B1006", "dropped", _("you read too slowly; this many rows were skipped")),
         ("B1007", "snapshot", _("times of the last known values that follow")),
         ("B1008", "gap", _("rows between from and to are missing")),
+        ("B1009", "rights changed", _("the key may not register these topics any more")),
     ]
 
 

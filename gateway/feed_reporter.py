@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import orjson
@@ -103,7 +104,7 @@ class FeedReporter:
         return FeedReport(
             process=self._process,
             at=wall,
-            connections=tuple(_connection(client, now) for client in first),
+            connections=_connections(first, now),
             connections_total=len(self._hub.clients),
             topics=tuple(heapq.nsmallest(TOPICS_MAX, topics, key=most_wanted)),
             topics_total=len(topics),
@@ -156,23 +157,32 @@ def feed_status(hub: Hub, process: str) -> FeedStatus:
     )
 
 
-def _connection(client: Client, now: float) -> Connection:
-    topics = client.topics
-    waiting = client.queue.waiting_since
-    return Connection(
-        id=client.id,
-        name=client.name,
-        key=client.key,
-        address=client.address,
-        since=client.since,
-        topics=len(topics),
-        named=tuple(heapq.nsmallest(NAMED_MAX, topics)),
-        queued_frames=len(client.queue),
-        queued_bytes=client.queue.size,
-        dropped=client.queue.dropped_total,
-        lag_s=0.0 if waiting is None else round(max(0.0, now - waiting), 1),
-        conflating=client.queue.conflating,
-    )
+def _connections(clients: Iterable[Client], now: float) -> tuple[Connection, ...]:
+    # Many clients want the same topics: the names are looked for once.
+    named: dict[frozenset[str], tuple[str, ...]] = {}
+    found = []
+    for client in clients:
+        topics, queue = client.topics, client.queue
+        if topics not in named:
+            named[topics] = tuple(heapq.nsmallest(NAMED_MAX, topics))
+        waiting = queue.waiting_since
+        found.append(
+            Connection(
+                id=client.id,
+                name=client.name,
+                key=client.key,
+                address=client.address,
+                since=client.since,
+                topics=len(topics),
+                named=named[topics],
+                queued_frames=len(queue),
+                queued_bytes=queue.size,
+                dropped=queue.dropped_total,
+                lag_s=0.0 if waiting is None else round(max(0.0, now - waiting), 1),
+                conflating=queue.conflating,
+            )
+        )
+    return tuple(found)
 
 
 def _client_order(client: Client) -> tuple[int, int, float]:

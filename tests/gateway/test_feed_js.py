@@ -296,6 +296,19 @@ def test_odd_frames_and_reasons_neither_break_it_nor_rush_it(world: World, chrom
     assert [len(frame["data"][0]["item"]) for frame in requests] == [100, 100, 50]
 
 
+def test_what_a_key_may_no_longer_register_is_not_asked_for_again(world: World, chromium: Chromium) -> None:
+    login = '{"trnm":"LOGIN","return_code":0}'
+    gone = '{"trnm":"SYSTEM","code":"B1009","removed":2,"topics":["0B:000007","0D:000009"]}'
+
+    found = play(chromium, world, [login, gone, login], 1013, "")
+
+    requests = [frame["data"][0]["item"] for frame in found["sent"] if frame["trnm"] == "REG"]
+    assert sum(len(items) for items in requests[:3]) == 250
+    assert "000007" in requests[0]
+    assert sum(len(items) for items in requests[3:]) == 249
+    assert "000007" not in requests[3]
+
+
 @pytest.mark.parametrize("code", [4403, 1003, 1009])
 def test_terminal_codes_stop_at_once(world: World, chromium: Chromium, code: int) -> None:
     login = '{"trnm":"LOGIN","return_code":0}'
