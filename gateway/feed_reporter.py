@@ -25,6 +25,7 @@ from gateway.feed_report import (
     TopicLoad,
     most_wanted,
 )
+from gateway.feed_store import end_if_cancelled
 from gateway.hub import Client, Hub
 from gateway.status import FeedStatus
 
@@ -82,12 +83,6 @@ class FeedReporter:
         else:
             self._requests.put_nowait(request)
 
-    async def run(self) -> None:
-        """Report while somebody watches, and carry out requests, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._report_on_demand())
-            tasks.create_task(self._disconnect_on_request())
-
     def report(self) -> FeedReport:
         """Return the report of this moment."""
         now, wall = time.monotonic(), time.time()
@@ -110,7 +105,8 @@ class FeedReporter:
             topics_total=len(topics),
         )
 
-    async def _report_on_demand(self) -> None:
+    async def report_on_demand(self) -> None:
+        """Report while somebody watches, until cancelled."""
         name = keys.FEED_REPORT.format(process=self._process)
         while True:
             # Redis being away is said by the bus; a page without reports says so itself.
@@ -121,9 +117,11 @@ class FeedReporter:
                     self._rates = _Rates()
             except (redis.RedisError, OSError):
                 self._rates = _Rates()
+            end_if_cancelled()
             await asyncio.sleep(PERIOD)
 
-    async def _disconnect_on_request(self) -> None:
+    async def disconnect_on_request(self) -> None:
+        """Carry out requests until cancelled."""
         while True:
             request = await self._requests.get()
             found = next((one for one in self._hub.clients if one.id == request.connection), None)
@@ -136,6 +134,7 @@ class FeedReporter:
                     await self._client.expire(request.reply, REPLY_TTL)
                 except (redis.RedisError, OSError) as error:
                     logger.warning("The answer to an operator was lost: %s", error)
+                end_if_cancelled()
 
 
 def feed_status(hub: Hub, process: str) -> FeedStatus:

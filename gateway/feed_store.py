@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,6 +34,20 @@ class LastValue:
         """
         fence, at, row = raw_bytes(raw).split(b"|", 2)
         return cls(int(fence), int(at) / 1000, row)
+
+
+def end_if_cancelled() -> None:
+    """End the running task if it was told to end and a command of Redis lost that on its way up.
+
+    A cancellation that meets an error of the connection is forgotten; a loop that catches such errors, or
+    goes on after a command, would run for ever.
+
+    Raises:
+        asyncio.CancelledError: the task was told to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def raw_bytes(reply: bytes | str) -> bytes:
