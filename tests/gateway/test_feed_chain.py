@@ -15,9 +15,10 @@ from channels.testing import WebsocketCommunicator
 from gateway import bus, tickets
 from gateway.consumer import FeedConsumer
 from gateway.feed_service import existing_service
+from gateway.lease import Lease
 from gateway.protocol import Real, decode
 from tests.conditions import wait_until
-from tests.gateway.feed_world import Upstream
+from tests.gateway.feed_world import SLOT, Upstream
 
 FRAMES = (Path(__file__).parents[1] / "data" / "kiwoom-frames.jsonl").read_text().splitlines()
 #: Types whose rows carry another item than the one that was registered, which is none.
@@ -56,11 +57,13 @@ async def test_recorded_frames_arrive_as_equal_json_in_order(redis_client):
 
     client = bus.connect(os.environ["REDIS_URL"])
     writer = bus.Bus(client)
+    lease = Lease(client, SLOT, "writer", 60)
+    assert await lease.acquire()
     for text in FRAMES:
         frame = decode(text)
         assert isinstance(frame, Real)
         assert frame.malformed == 0
-        writer.publish(1, frame.rows)
+        writer.publish(lease, frame.rows)
         await writer.flush()
     await client.aclose()
 
