@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from gateway.status import Attempt, GatewayStatus
+from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
 from portal.dashboard import detail, feed, feed_wording, queries
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
@@ -99,12 +99,16 @@ def _hero(view: Dashboard) -> Context:
 
 def _operations() -> Context:
     view = feed.read_view()
-    attempts = view.attempts or {}
+    attempts, gaps = view.attempts or {}, view.gaps or {}
     return {
         "title": _("Feed operations"),
         "feed": view,
         "slots": [
-            slot | {"attempts": [_attempt(one) for one in attempts.get(slot["name"], ())]}
+            slot
+            | {
+                "attempts": [_attempt(one) for one in attempts.get(slot["name"], ())],
+                "gaps": [_gap(one) for one in gaps.get(slot["name"], ())],
+            }
             for slot in _slots(view.slots, view.statuses)
         ],
         "connections": [
@@ -122,6 +126,15 @@ def _attempt(one: Attempt) -> Context:
         "attempt": one,
         "at": datetime.fromtimestamp(one.at, UTC),
         "word": feed_wording.outcome_word(one.outcome),
+    }
+
+
+def _gap(one: Gap) -> Context:
+    return {
+        "gap": one,
+        "since": datetime.fromtimestamp(one.since, UTC),
+        "lasted": one.until - one.since,
+        "word": feed_wording.gap_word(one.reason),
     }
 
 

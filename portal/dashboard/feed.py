@@ -14,11 +14,22 @@ from gateway import keys
 from gateway.config import FeedConfig
 from gateway.feed_report import Connection, Disconnect, FeedLoad, merge, request_disconnect, watch
 from gateway.models import FeedDisconnection
-from gateway.status import Attempt, FeedStatus, GatewayStatus, read_attempts, read_feeds, read_statuses
+from gateway.status import (
+    Attempt,
+    FeedStatus,
+    Gap,
+    GatewayStatus,
+    read_attempts,
+    read_feeds,
+    read_gaps,
+    read_statuses,
+)
 from portal.dashboard.gateway import connect
 
 #: Attempts shown of each upstream session.
 ATTEMPTS_SHOWN = 20
+#: Gaps shown of each upstream session.
+GAPS_SHOWN = 10
 #: Seconds that a disconnection is waited for; under the client's timeout for one command.
 ANSWER_WITHIN = 0.8
 REASON_MAX = 200
@@ -34,6 +45,7 @@ class FeedView:
     slots: tuple[str, ...] = ()
     statuses: tuple[GatewayStatus, ...] = ()
     attempts: dict[str, tuple[Attempt, ...]] | None = None
+    gaps: dict[str, tuple[Gap, ...]] | None = None
     feeds: tuple[FeedStatus, ...] = ()
     load: FeedLoad = field(default_factory=FeedLoad)
 
@@ -83,6 +95,7 @@ def read_view() -> FeedView:
                 slots=slots,
                 statuses=tuple(read_statuses(client, slots)),
                 attempts={slot: tuple(read_attempts(client, slot, ATTEMPTS_SHOWN)) for slot in slots},
+                gaps={slot: tuple(read_gaps(client, slot, GAPS_SHOWN)) for slot in slots},
                 feeds=feeds,
                 load=merge(watch(client, (feed.process for feed in feeds))),
             )

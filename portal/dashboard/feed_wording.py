@@ -63,3 +63,13 @@ def outcome_word(outcome: str) -> str:
         "held": pgettext("attempt", "held by hand"),
         "stopped": pgettext("attempt", "gateway stopped"),
     }.get(outcome, outcome)
+
+
+def gap_word(reason: str) -> str:
+    """Return why rows may be missing; an unknown reason is shown as it is."""
+    return {
+        "disconnected": _("the connection was lost"),
+        "stale": _("no rows although connected"),
+        "owner": _("the gateway stopped or was replaced"),
+        "redis": _("Redis was away"),
+    }.get(reason, reason)

@@ -18,7 +18,7 @@ from django.urls import reverse
 from gateway import keys
 from gateway.feed_report import Connection, FeedReport, TopicLoad
 from gateway.models import FeedDisconnection
-from gateway.status import Attempt, FeedState, FeedStatus
+from gateway.status import Attempt, FeedState, FeedStatus, Gap
 from tests.dashboard import world
 
 pytestmark = pytest.mark.django_db
@@ -109,10 +109,21 @@ def test_the_page_shows_sessions_connections_topics_closes_and_limits(
     )
     attempt = Attempt(at=time.time(), number=8, delay_before=4.0, outcome="kicked", reason="R10001: other")
     redis_client.lpush(keys.ATTEMPTS.format(slot="key-1"), orjson.dumps(asdict(attempt)))
+    gap = Gap(
+        slot="key-1",
+        since=time.time() - 95,
+        until=time.time(),
+        topics=("0B:005930",),
+        count=3,
+        reason="redis",
+    )
+    redis_client.lpush(keys.GAPS.format(slot="key-1"), gap.encode())
     report(redis_client, ONE)
 
     text = operator.get(PAGE).content.decode()
 
+    for part in ("Redis was away", "1 min"):
+        assert part in text, part
     for part in ("gw-1", "Open (by hand)", "kicked", "R10001: other", "4.0 s", "1.5 ms"):
         assert part in text, part
     for part in ("trading-bot", "203.0.113.9", "40 KB", "17 frames", "1,234", "3.5 s", TARGET):
