@@ -12,6 +12,7 @@ help:
 	@echo "make run          run everything on this machine; Ctrl-C stops it"
 	@echo "make test         all checks and tests"
 	@echo "make test-fast    only the tests that take no server, browser or container"
+	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 
 # ---- run ----
@@ -60,6 +61,12 @@ check: $(DEV_STAMP)
 .PHONY: test-fast
 test-fast: $(DEV_STAMP)
 	$(BIN)/python -m pytest -m "not slow and not docker and not browser"
+
+# ---- numbers ----
+
+.PHONY: bench
+bench: $(STAMP)
+	@$(BIN)/python -m bench $(ARGS)
 
 # ---- demonstration ----
 

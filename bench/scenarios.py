@@ -17,9 +17,6 @@ from bench.systems.bonghwa import FRAME_MAX, QUEUE_MAX, closes
 
 #: Rows on their way to each client at saturation: a quarter of ``FEED_QUEUE_BYTES``, so nothing overflows.
 WINDOW = 480
-#: Stopped readers: share of the clients, and seconds until the server must have closed them.
-STOPPED_SHARE = 0.05
-SLOW_AFTER = 12.0
 #: Seconds that the server has to tell its closes, and tries of half a second until the gateway has rows.
 TELL_TRIES, REGISTER_TRIES = 12, 40
 #: A step up of a server's memory that is not a stopped reader's: the allocator's own.
@@ -38,11 +35,17 @@ class Workload:
 
 
 WORKLOADS = (Workload(200, 1), Workload(1000, 20))
+#: How many readers stop: 5 % of each workload's, and 200.
+STOPS = ((WORKLOADS[0], 10), (WORKLOADS[1], 50), (WORKLOADS[1], 200))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How long and how often. ``say`` gets a line of progress."""
+    """How long and how often; times in seconds. ``say`` gets a line of progress.
+
+    ``slow_after`` is when a reader that stopped must have been closed: the time to fill the kernel's buffers
+    and its queue, and five seconds over the limit.
+    """
 
     program: Path
     server_core: int
@@ -51,6 +54,7 @@ class Plan:
     warm_up: float = 1.0
     seconds: float = 3.0
     idle_clients: int = 5000
+    slow_after: float = 20.0
     say: Callable[[str], None] = lambda line: None
 
 
@@ -155,20 +159,19 @@ def idle(plan: Plan) -> Idle:
     )
 
 
-def stopped(plan: Plan, workload: Workload, per_cpu_second: float) -> Stopped:
-    """Measure what readers that stop do to the others, at half of a capacity."""
+def stopped(plan: Plan, workload: Workload, count: int, per_cpu_second: float) -> Stopped:
+    """Measure what ``count`` readers that stop do to the others, at half of a capacity."""
     rate = per_cpu_second / 2 / workload.clients
-    count = max(1, round(workload.clients * STOPPED_SHARE))
     with (
         _place(plan) as place,
         Bonghwa().run(place, workload.symbols) as endpoint,
         _load(plan, place, endpoint, workload.clients) as load,
     ):
-        before = [load.paced(rate, warm_up=plan.warm_up, seconds=SLOW_AFTER / 2) for _ in range(2)]
+        before = [load.paced(rate, warm_up=plan.warm_up, seconds=plan.slow_after / 4) for _ in range(2)]
         base = max(sample.rss_peak for sample in before)
         load.stall(count)
-        during = load.paced(rate, warm_up=0.0, seconds=SLOW_AFTER)
-        plan.say(f"{count} of {workload} stopped: {_brief(during)}")
+        during = load.paced(rate, warm_up=0.0, seconds=plan.slow_after)
+        plan.say(f"{workload}, {count} stopped: {_brief(during)}")
         load.resume(5.0)
         closed = _closed_as_slow(endpoint, count)
     return Stopped(

@@ -27,6 +27,7 @@ def plan(tmp_path_factory):
         warm_up=0.2,
         seconds=0.5,
         idle_clients=50,
+        slow_after=12.0,
     )
 
 
@@ -58,7 +59,7 @@ def test_rows_of_the_upstream_pass_through_the_gateway_process(plan):
 
 
 def test_readers_that_stop_are_closed_as_too_slow(plan):
-    measured = scenarios.stopped(plan, Workload(20, 1), 80_000.0)
+    measured = scenarios.stopped(plan, Workload(20, 1), 1, 80_000.0)
 
     assert (measured.stopped, measured.closed) == (1, 1)
     assert measured.during.lost == 0
