@@ -56,7 +56,7 @@ class Sample:
 
     ``late`` is the longest that the publisher was held up. ``lost`` rows are counted after the clients had
     time to read on; ``wrong`` clients got as many rows as were published, but not the same; ``dead`` ones
-    were disconnected.
+    were disconnected. ``foreign`` is how many cores processes used that are not the benchmark's.
     """
 
     seconds: float
@@ -77,6 +77,7 @@ class Sample:
     rss: int
     rss_peak: int
     dead: int
+    foreign: float = 0.0
 
     @property
     def per_cpu_second(self) -> float:

@@ -75,8 +75,3 @@ def describe() -> str:
         f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}"
     )
-
-
-def busy() -> float:
-    """Return how many processes have wanted to run in the last minute, on average."""
-    return os.getloadavg()[0]

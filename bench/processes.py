@@ -121,6 +121,28 @@ def rss(pids: Sequence[int]) -> int:
     return sum(psutil.Process(pid).memory_info().rss for pid in pids)
 
 
+class Meter:
+    """Counts what processes that are not ours take from the machine, from now on."""
+
+    def __init__(self) -> None:
+        self._at, self._busy, self._own = time.monotonic(), _busy(), _own()
+
+    def foreign(self) -> float:
+        """Return the cores that other processes have used, on average."""
+        seconds = time.monotonic() - self._at
+        return max(0.0, (_busy() - self._busy) - (_own() - self._own)) / seconds
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
+def _own() -> float:
+    me = psutil.Process()
+    return sum(cpu_seconds(process.pid) for process in (me, *me.children(recursive=True)))
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used."""
     used = psutil.Process(pid).cpu_times()

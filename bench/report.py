@@ -9,7 +9,15 @@ from bench.scenarios import WINDOW, Capacity, FromUpstream, Idle, Stopped
 from bench.targets import GENERATOR_SHARE, Results, Verdict
 
 _CAPACITY = (
-    *("system", "clients × symbols", "rows per CPU-second", "rows/s", "rows/frame", "p50 / p99 / p99.9 ms"),
+    *(
+        "system",
+        "clients × symbols",
+        "rows per CPU-second",
+        "rows/s",
+        "CPU",
+        "rows/frame",
+        "p50 / p99 / p99.9 ms",
+    ),
     *("half load, rows/s", "CPU", "p50 / p99 / p99.9 ms", "lost", "KiB/connection", "generator"),
 )
 
@@ -44,6 +52,7 @@ def _row(item: Capacity) -> tuple[str, ...]:
         str(item.workload),
         f"{full.per_cpu_second:,.0f}",
         f"{full.per_second:,.0f}",
+        f"{full.server_share:.0%}",
         f"{full.rows_per_frame:.1f}",
         _latency(full),
         f"{half.per_second:,.0f}",

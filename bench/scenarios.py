@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
-from time import sleep
+from time import monotonic, sleep
 
 from bench.load import Endpoint, Load, Sample
-from bench.processes import BenchError, cpu_seconds, rss
+from bench.processes import BenchError, Meter, cpu_seconds, rss
 from bench.systems import Bonghwa, Place, System
 from bench.systems.bonghwa import FRAME_MAX, QUEUE_MAX, closes
 
 #: Rows on their way to each client at saturation: a quarter of ``FEED_QUEUE_BYTES``, so nothing overflows.
 WINDOW = 480
+#: Cores that other processes may use before a run counts as disturbed, and seconds of a look at them.
+QUIET, QUIET_LOOK = 0.1, 0.5
 #: Seconds that the server has to tell its closes, and tries of half a second until the gateway has rows.
 TELL_TRIES, REGISTER_TRIES = 12, 40
 #: A step up of a server's memory that is not a stopped reader's: the allocator's own.
@@ -44,7 +46,8 @@ class Plan:
     """How long and how often; times in seconds. ``say`` gets a line of progress.
 
     ``slow_after`` is when a reader that stopped must have been closed: the time to fill the kernel's buffers
-    and its queue, and five seconds over the limit.
+    and its queue, and five seconds over the limit. Each run waits for up to ``patience`` until the machine is
+    quiet, and is repeated for as long when it was disturbed.
     """
 
     program: Path
@@ -55,6 +58,7 @@ class Plan:
     seconds: float = 3.0
     idle_clients: int = 5000
     slow_after: float = 20.0
+    patience: float = 0.0
     say: Callable[[str], None] = lambda line: None
 
 
@@ -103,10 +107,11 @@ class FromUpstream:
 
 
 def median_of(samples: Sequence[Sample]) -> Sample:
-    """Return a sample with the median of each measure; rows lost, wrong and clients dead are added up."""
+    """Return a sample with the median of each measure; what was published, lost or went wrong is added up."""
     middle = {item.name: median(getattr(sample, item.name) for sample in samples) for item in fields(Sample)}
-    total = {name: sum(getattr(sample, name) for sample in samples) for name in ("lost", "wrong", "dead")}
-    return replace(samples[0], **middle | total | {"published": sum(sample.published for sample in samples)})
+    names = ("published", "lost", "wrong", "dead")
+    total = {name: sum(getattr(sample, name) for sample in samples) for name in names}
+    return replace(samples[0], **middle | total | {"foreign": max(sample.foreign for sample in samples)})
 
 
 def capacity(plan: Plan, system: System, workload: Workload) -> Capacity:
@@ -118,14 +123,14 @@ def capacity(plan: Plan, system: System, workload: Workload) -> Capacity:
             timing = {"warm_up": plan.warm_up, "seconds": plan.seconds}
             saturated = []
             for number in range(plan.runs):
-                saturated.append(load.saturate(WINDOW, **timing))
+                saturated.append(_undisturbed(plan, lambda: load.saturate(WINDOW, **timing)))
                 plan.say(
                     f"{system.name}, {workload}, saturated {number + 1}/{plan.runs}: {_brief(saturated[-1])}"
                 )
             rate = median(sample.per_cpu_second for sample in saturated) / 2 / workload.clients
             half = []
             for number in range(plan.runs):
-                half.append(load.paced(rate, **timing))
+                half.append(_undisturbed(plan, lambda: load.paced(rate, **timing)))
                 plan.say(f"{system.name}, {workload}, half {number + 1}/{plan.runs}: {_brief(half[-1])}")
     return Capacity(
         system=system.name,
@@ -146,9 +151,11 @@ def idle(plan: Plan) -> Idle:
         with _load(plan, place, endpoint, clients) as load:
             connected = load.idle(3.0)
             plan.say(f"{clients:,} connected in {load.connect_seconds:.1f} s")
-            samples = []
+            samples, seconds = [], max(plan.seconds, 2.0)
             for number in range(plan.runs):
-                samples.append(load.paced(10, warm_up=plan.warm_up, seconds=max(plan.seconds, 2.0)))
+                samples.append(
+                    _undisturbed(plan, lambda: load.paced(10, warm_up=plan.warm_up, seconds=seconds))
+                )
                 plan.say(f"{clients:,} at 10 rows/s {number + 1}/{plan.runs}: {_brief(samples[-1])}")
             connect_ms = load.connect_cpu / clients * 1000
     return Idle(
@@ -167,10 +174,15 @@ def stopped(plan: Plan, workload: Workload, count: int, per_cpu_second: float) -
         Bonghwa().run(place, workload.symbols) as endpoint,
         _load(plan, place, endpoint, workload.clients) as load,
     ):
-        before = [load.paced(rate, warm_up=plan.warm_up, seconds=plan.slow_after / 4) for _ in range(2)]
+        length = plan.slow_after / 4
+        before = [
+            _undisturbed(plan, lambda: load.paced(rate, warm_up=plan.warm_up, seconds=length))
+            for _ in range(2)
+        ]
         base = max(sample.rss_peak for sample in before)
         load.stall(count)
-        during = load.paced(rate, warm_up=0.0, seconds=plan.slow_after)
+        meter = Meter()
+        during = replace(load.paced(rate, warm_up=0.0, seconds=plan.slow_after), foreign=meter.foreign())
         plan.say(f"{workload}, {count} stopped: {_brief(during)}")
         load.resume(5.0)
         closed = _closed_as_slow(endpoint, count)
@@ -195,11 +207,32 @@ def from_upstream(plan: Plan, workload: Workload, rate: float) -> FromUpstream:
     ):
         _wait_for_rows(load)
         for number in range(plan.runs):
-            before = cpu_seconds(gateway)
-            samples.append(load.paced(rate, warm_up=plan.warm_up, seconds=plan.seconds))
-            costs.append((cpu_seconds(gateway) - before) / samples[-1].published * 1e6)
+            meter, before = Meter(), cpu_seconds(gateway)
+            sample = load.paced(rate, warm_up=plan.warm_up, seconds=plan.seconds)
+            costs.append((cpu_seconds(gateway) - before) / sample.published * 1e6)
+            samples.append(replace(sample, foreign=meter.foreign()))
             plan.say(f"from upstream {number + 1}/{plan.runs}: {_brief(samples[-1])}")
     return FromUpstream(workload=workload, rate=rate, sample=median_of(samples), gateway_us=median(costs))
+
+
+def _undisturbed(plan: Plan, run: Callable[[], Sample]) -> Sample:
+    """Return a run that other processes did not disturb, or the last one when patience ends."""
+    end = monotonic() + plan.patience
+    while True:
+        _wait_for_quiet(end)
+        meter = Meter()
+        sample = run()
+        sample = replace(sample, foreign=meter.foreign())
+        if sample.foreign <= QUIET or monotonic() >= end:
+            return sample
+
+
+def _wait_for_quiet(end: float) -> None:
+    while monotonic() < end:
+        meter = Meter()
+        sleep(QUIET_LOOK)
+        if meter.foreign() <= QUIET:
+            return
 
 
 def _load(plan: Plan, place: Place, endpoint: Endpoint, clients: int) -> Load:
@@ -240,5 +273,6 @@ def _brief(sample: Sample) -> str:
         f"{sample.per_cpu_second:,.0f} rows/CPU-s, {sample.per_second:,.0f} rows/s, "
         f"server {sample.server_share:.0%}, {sample.rows_per_frame:.0f} rows/frame, "
         f"p50 {sample.p50:.1f} p99 {sample.p99:.1f} ms, lost {sample.lost}, "
-        f"generator {sample.own_share:.0%} {sample.own_us:.2f} µs/row, late {sample.late:.0f} ms"
+        f"generator {sample.own_share:.0%} {sample.own_us:.2f} µs/row, late {sample.late:.0f} ms, "
+        f"others {sample.foreign:.1f} cores"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.load import Sample
 from bench.scenarios import Capacity, FromUpstream, Idle, Stopped
 
 ROWS_PER_CPU_SECOND = 3_000_000
@@ -39,6 +40,15 @@ class Results:
     idle: Idle | None = None
     stopped: Sequence[Stopped] = ()
     upstream: Sequence[FromUpstream] = ()
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield everything that was sampled."""
+        for capacity in (*self.own, *self.others):
+            yield from (capacity.saturated, capacity.half)
+        yield from (item.sample for item in self.upstream)
+        yield from (self.idle.spread,) if self.idle is not None else ()
+        for stopped in self.stopped:
+            yield from (stopped.before, stopped.during)
 
 
 def judge(results: Results, *, nchan: str) -> list[Verdict]:

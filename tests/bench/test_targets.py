@@ -58,3 +58,7 @@ def test_what_was_not_measured_is_neither_met_nor_missed():
 
     assert [verdict.seen for verdict in verdicts if verdict.met is None] == ["nchan not measured"] * 2
     assert not failed(verdicts)
+
+
+def test_every_sample_is_found():
+    assert len(list(GOOD.samples())) == 2 * 4 + 1 + 1 + 2
