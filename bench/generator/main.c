@@ -25,6 +25,7 @@
 
 static int timer_fd;
 static uint64_t late_us;
+static bool command_waits;
 
 static bool turn(uint64_t *now) {
     struct epoll_event events[16];
@@ -34,6 +35,8 @@ static bool turn(uint64_t *now) {
         if (events[i].data.ptr == &timer_fd) {
             uint64_t expired;
             if (read(timer_fd, &expired, sizeof expired) == sizeof expired) tick = true;
+        } else if (events[i].data.ptr == &command_waits) {
+            command_waits = true;
         } else if (events[i].data.ptr == &pub_fd) {
             pub_readable();
         } else {
@@ -252,7 +255,14 @@ int main(int argc, char **argv) {
     char line[256];
     double first, second, third;
     int count;
-    while (fgets(line, sizeof line, stdin)) {
+    event.data.ptr = &command_waits;
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &event)) die("commands must come through a pipe");
+    for (;;) {
+        uint64_t now; /* between commands clients go on reading and answering PINGs */
+        turn(&now);
+        if (!command_waits) continue;
+        command_waits = false;
+        if (!fgets(line, sizeof line, stdin)) break;
         if (sscanf(line, "closed %lf %lf %lf", &first, &second, &third) == 3)
             run((struct pace){.window = (uint64_t)first}, second, third);
         else if (sscanf(line, "open %lf %lf %lf", &first, &second, &third) == 3)

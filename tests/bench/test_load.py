@@ -10,6 +10,7 @@ import pytest
 from bench import payload
 from bench.load import Endpoint, Load, Publisher, build
 from bench.processes import BenchError
+from tests.conditions import wait_until
 from tests.require import require
 
 REPLY = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
@@ -170,11 +171,13 @@ def test_a_repeated_row_does_not_make_up_for_a_lost_one(program, tmp_path):
     assert (sample.lost, sample.wrong) == (0, 1)
 
 
-def test_pings_are_answered(program, tmp_path):
-    with load_of(program, tmp_path, lambda number, row: [frame(row)]) as (load, server):
-        load.idle(0.2)
+def test_pings_are_answered_while_nothing_is_measured(program, tmp_path):
+    with load_of(program, tmp_path, lambda number, row: [frame(row)]) as (_, server):
+        wait_until(lambda: server.pongs == 3, 5, "each client has answered")
+        for writer in server.clients:
+            server.loop.call_soon_threadsafe(writer.write, PING)
 
-        assert server.pongs == 3
+        wait_until(lambda: server.pongs == 6, 5, "each client has answered again")
 
 
 def test_saturation_keeps_a_window_of_rows_on_their_way(program, tmp_path):
