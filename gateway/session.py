@@ -22,15 +22,13 @@ from gateway.actions import (
     Send,
 )
 from gateway.config import AppKey, UpstreamConfig
+from gateway.masking import mask
 from gateway.protocol import Refusal, Token, Verdict
 from gateway.registrar import Registrar
 from gateway.report import Reporter
 from gateway.retry import Cause, RetryPolicy, RetryState
 from gateway.states import CONNECTED, LIVELY, MOVES, TRYING, IllegalMove, State, View
 from gateway.watch import Watch
-
-#: The first characters of a secret that are masked like the whole.
-LEAST_SECRET = 12
 
 
 class Session:
@@ -374,12 +372,7 @@ class Session:
         return max(0.0, (self._deadline or now) - now) if waiting else None
 
     def _scrub(self, text: str) -> str:
-        """Return ``text`` on one line without secrets, even where its length cut one off."""
-        for secret in (*self._secrets, self._token):
-            for length in range(len(secret), min(len(secret), LEAST_SECRET) - 1, -1):
-                if length:
-                    text = text.replace(secret[:length], "***")
-        return " ".join(text.split())
+        return mask(text, (*self._secrets, self._token))
 
     def _move(self, state: State, now: float) -> None:
         if state not in MOVES[self.state]:
