@@ -25,7 +25,7 @@ from gateway.feed_report import (
     TopicLoad,
     most_wanted,
 )
-from gateway.feed_store import end_if_cancelled
+from gateway.feed_store import TIMEOUT, end_if_cancelled
 from gateway.hub import Client, Hub
 from gateway.status import FeedStatus
 
@@ -111,10 +111,11 @@ class FeedReporter:
         while True:
             # Redis being away is said by the bus; a page without reports says so itself.
             try:
-                if await self._client.exists(keys.FEED_WATCHED):
-                    await self._client.set(name, self.report().encode(), ex=REPORT_TTL)
-                else:
-                    self._rates = _Rates()
+                async with asyncio.timeout(TIMEOUT):
+                    if await self._client.exists(keys.FEED_WATCHED):
+                        await self._client.set(name, self.report().encode(), ex=REPORT_TTL)
+                    else:
+                        self._rates = _Rates()
             except (redis.RedisError, OSError):
                 self._rates = _Rates()
             end_if_cancelled()
@@ -130,8 +131,9 @@ class FeedReporter:
                 logger.warning("Connection %s of %s was closed by an operator", found.id, found.name)
             if request.reply:
                 try:
-                    await self._client.lpush(request.reply, "done" if found else "gone")
-                    await self._client.expire(request.reply, REPLY_TTL)
+                    async with asyncio.timeout(TIMEOUT):
+                        await self._client.lpush(request.reply, "done" if found else "gone")
+                        await self._client.expire(request.reply, REPLY_TTL)
                 except (redis.RedisError, OSError) as error:
                     logger.warning("The answer to an operator was lost: %s", error)
                 end_if_cancelled()
