@@ -82,11 +82,15 @@ class SlotOwner:
                 waited = await self._acquire()
                 logger.info("%s: owner is %s, fence %d", self.slot, self._owner, self.lease.fence)
                 try:
-                    await self._own(at_once=waited)
+                    # A TaskGroup of Python 3.11 forgets a cancellation that meets an error of its children,
+                    # and leaves cancellations counted that nobody asked for: hence a task of its own.
+                    await asyncio.create_task(self._own(at_once=waited))
                 except* LeaseLost:
                     logger.warning("%s: %s took over; standing by", self.slot, self.lease.holder)
                 finally:
                     self._bus.forget(self.lease)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError
         finally:
             with suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(FAREWELL):

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from gateway.bus import MAX_ATTEMPTS, Bus, connect
+from gateway.lease import Lease
 from gateway.status import Attempt, read_attempts
 from tests.conditions import wait_until
 from tests.gateway.upstream_world import SLOT, TOPIC, Desk, Simulator, config_for, gateway
@@ -52,11 +53,11 @@ async def test_redis_may_die_and_return_empty_without_the_upstream_connection_en
 async def test_of_more_attempts_than_are_kept_while_redis_is_away_the_newest_stay(tmp_path):
     port = free_port()
     away = connect(f"redis://127.0.0.1:{port}/0")
-    bus = Bus(away)
+    bus, lease = Bus(away), Lease(away, SLOT, "a", 30.0)
     for number in range(MAX_ATTEMPTS + 50):
         flushing = asyncio.create_task(bus.flush())
         await asyncio.sleep(0)  # it has taken what waits
-        bus.note(SLOT, Attempt(at=0.0, number=number, delay_before=1.0, outcome="refused"), replace=False)
+        bus.note(lease, Attempt(at=0.0, number=number, delay_before=1.0, outcome="refused"), replace=False)
         with suppress(RedisError, OSError):
             await flushing
     valkey = start_valkey(tmp_path, port)

@@ -43,11 +43,11 @@ TOLD_WITHIN = 2.0
 CHAOS_SECONDS = float(os.environ.get("CHAOS_SECONDS", "5"))
 #: What the gateway makes of each fault; the session stays as it is under those that are missing.
 NOTICED = {
-    Fault.REFUSE: "reconnecting",
-    Fault.ACCEPT_THEN_CLOSE: "reconnecting",
-    Fault.MUTE: "stale",
-    Fault.HALF_OPEN: "reconnecting",
-    Fault.KICK: "reconnecting",
+    Fault.REFUSE: {"reconnecting"},
+    Fault.ACCEPT_THEN_CLOSE: {"reconnecting"},
+    Fault.MUTE: {"stale"},
+    Fault.HALF_OPEN: {"reconnecting"},
+    Fault.KICK: {"reconnecting", "parked"},  # parked at once when it was kicked twice before
 }
 #: Faults that are met only by a new connection.
 AT_CONNECT = {Fault.ACCEPT_THEN_CLOSE, Fault.LOGIN_REJECT, Fault.OVERSIZED, Fault.TOKEN_429, Fault.SLOW}
@@ -204,9 +204,9 @@ async def play(account: Account, watcher: Watcher, fault: str, seconds: float = 
             lambda: (status := desk.status()) and status.attempts_total > 1 and _met(counts, simulator, desk),
             f"{fault} is met",
         )
-    elif state := NOTICED.get(kind):
+    elif states := NOTICED.get(kind):
         await account.until(
-            lambda: any(told == state for _, told in account.changes[before:]), f"{fault} shows as {state}"
+            lambda: any(told in states for _, told in account.changes[before:]), f"{fault} shows as {states}"
         )
     else:
         seen = watcher.rows
