@@ -8,6 +8,7 @@ import orjson
 import redis
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -56,7 +57,7 @@ def token(request: HttpRequest) -> HttpResponse:
         issued = auth.issue(sync_client(), key, settings.GATEWAY_FEED.token_lifetime)
     except OAuthError as error:
         return error.response()
-    except (redis.RedisError, OSError):
+    except (redis.RedisError, DatabaseError, OSError):
         return _unavailable()
     return JsonResponse(
         {
@@ -83,7 +84,7 @@ def revoke(request: HttpRequest) -> HttpResponse:
             raise OAuthError(3, _("The token is not valid.") + "[8015]")
     except OAuthError as error:
         return error.response()
-    except (redis.RedisError, OSError):
+    except (redis.RedisError, DatabaseError, OSError):
         return _unavailable()
     return JsonResponse({"return_code": 0, "return_msg": _("Done.")})
 
@@ -140,7 +141,8 @@ def _authenticate(request: HttpRequest, body: dict[str, Any]) -> FeedKey:
     ):
         raise OAuthError(5, _("Too many requests; try again in a minute.") + "[1700]", 429, retry_after=60)
     try:
-        return auth.authenticate(app_key, secret)
+        # PostgreSQL refuses a NUL in a text; no key holds one.
+        return auth.authenticate(app_key.replace("\0", ""), secret)
     except auth.BadCredentials as error:
         _count(client, failures)
         raise OAuthError(3, _("Authentication failed.") + str(error)) from error
