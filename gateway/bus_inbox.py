@@ -97,6 +97,10 @@ class Inbox:
             raws = (await pipe.execute())[0]
         return [command for raw in raws if (command := _command(raw))]
 
+    async def held(self, slot: str) -> str:
+        """Return why a person keeps the slot's breaker open, empty when nobody does."""
+        return _text(await self._client.get(keys.HELD.format(slot=slot)) or b"")
+
     async def seen(self, own: Iterable[str]) -> Seen:
         """Return how the slots of all processes stand; ``own`` are among them even when nobody owned them."""
         known = [_text(raw) for raw in await self._client.smembers(keys.SLOTS)]

@@ -55,7 +55,12 @@ def give(
 def _queue(client: redis.Redis, record: GatewayCommand) -> None:
     name = keys.COMMANDS.format(slot=record.slot)
     message = {"verb": record.verb, "reason": record.reason, "by": record.who, "at": time.time()}
+    held = keys.HELD.format(slot=record.slot)
     pipeline = client.pipeline()
+    if record.verb == "open_breaker":
+        pipeline.set(held, f"{record.reason} (by {record.who})")
+    elif record.verb == "close_breaker":
+        pipeline.delete(held)
     pipeline.rpush(name, orjson.dumps(message))
     pipeline.ltrim(name, -COMMANDS_MAX, -1)
     pipeline.execute()

@@ -45,6 +45,8 @@ SLOTS = PREFIX + "slots"
 FENCE = PREFIX + "fence:{slot}"
 #: Sorted set of the processes that stand by for a slot, scored with the unix time they were last seen.
 STANDBY = PREFIX + "standby:{slot}"
+#: Why a person keeps the slot's breaker open; absent while nobody does. It outlives processes and leases.
+HELD = PREFIX + "held:{slot}"
 #: List of JSON commands for a slot (``resume``, ``open_breaker``, ``close_breaker``), at most 20.
 COMMANDS = PREFIX + "commands:{slot}"
 #: Feed tokens: SHA-256 of the token to JSON, or ``revoked``, with the token's lifetime as TTL.

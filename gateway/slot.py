@@ -74,6 +74,7 @@ class SlotOwner:
         self._gaps = GapWatch(key.slot)
         self._adopted: deque[GapWatch] = deque(maxlen=MAX_ADOPTED)
         self._whole_since: float | None = None
+        self._held = ""
 
     async def run(self) -> None:
         """Own the slot whenever possible, for ever; the lease is released at the end."""
@@ -137,6 +138,7 @@ class SlotOwner:
         await self._bus.last_topics()
         async with asyncio.timeout(TIMEOUT):
             flow = await self._inbox.flow(self.slot)
+            self._held = await self._inbox.held(self.slot)
         self._gaps = GapWatch(self.slot)
         self._adopted.clear()
         if flow is not None:
@@ -152,6 +154,8 @@ class SlotOwner:
             permitted=self._permitted,
         )
         self._noted, self._whole_since = 0, None
+        if self._held:
+            self.upstream.command("open_breaker", self._held)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.upstream.run(at_once=at_once))

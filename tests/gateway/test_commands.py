@@ -37,6 +37,16 @@ def test_a_command_is_recorded_and_queued_with_who_and_why(redis_client, person)
     }
 
 
+def test_a_breaker_opened_by_hand_is_kept_until_it_is_closed_by_hand(redis_client, person):
+    held = keys.HELD.format(slot="key-1")
+    commands.give(redis_client, slot="key-1", verb="open_breaker", reason="점검", by=person)
+    assert redis_client.get(held).decode() == "점검 (by minji)"
+    commands.give(redis_client, slot="key-1", verb="resume", reason="x", by=person)
+    assert redis_client.exists(held)
+    commands.give(redis_client, slot="key-1", verb="close_breaker", reason="done", by=person)
+    assert not redis_client.exists(held)
+
+
 @pytest.mark.parametrize(
     ("slot", "verb", "reason"),
     [("key-9", "resume", "x"), ("key-1", "shell", "x"), ("key-1", "resume", "  ")],

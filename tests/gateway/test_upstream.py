@@ -9,6 +9,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from gateway import keys
 from gateway.retry import RetryPolicy
 from gateway.status import FeedState
 from tests.gateway.upstream_world import RETRY, SLOT, TOPIC, Desk, Simulator, config_for, gateway
@@ -211,6 +212,16 @@ async def test_a_breaker_opened_by_hand_disconnects_and_closing_it_connects(simu
         desk.command("close_breaker")
         await desk.session("LIVE")
         assert await desk.rows()
+
+
+async def test_a_breaker_opened_by_hand_stays_so_for_the_next_process(simulator, desk):
+    desk.client.set(keys.HELD.format(slot=SLOT), "점검 (by minji)")
+    async with gateway(config_for(simulator)):
+        status = await desk.session("PARKED")
+        assert (status.breaker_manual, desk.attempts()) == (True, [])
+        assert "점검 (by minji)" in status.last_error
+        desk.command("close_breaker")
+        await desk.session("LIVE")
 
 
 async def test_new_wishes_are_registered_and_lapsed_ones_removed(simulator, desk):
