@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from django.utils.translation import gettext as _
 
 from gateway.feed_frames import BadFrame, Code, Registration, check_pair
+from gateway.protocol import topic_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,10 @@ class Rights:
 
 @dataclass(slots=True)
 class Registrations:
-    """Topics (``TYPE:ITEM``) of one connection by group number."""
+    """What one connection asked for (``TYPE:ITEM``) by group number.
+
+    Rows of market-wide types come under one topic without an item, whatever item they were asked for with.
+    """
 
     rights: Rights
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -28,6 +32,10 @@ class Registrations:
     @property
     def topics(self) -> frozenset[str]:
         """Every topic of every group."""
+        return frozenset(topic_of(*pair.split(":", 1)) for pair in self._pairs)
+
+    @property
+    def _pairs(self) -> frozenset[str]:
         return frozenset().union(*self.groups.values())
 
     def apply(self, request: Registration) -> None:
@@ -55,13 +63,13 @@ class Registrations:
         """
         self.rights = rights
         before = self.topics
-        allowed = {topic for topic in before if self._allows(*topic.split(":", 1))}
+        allowed = {topic for topic in self._pairs if self._allows(*topic.split(":", 1))}
         items = sorted({topic.partition(":")[2] for topic in allowed} - {""})
         kept = {"", *items[: rights.max_items]}
         allowed = {topic for topic in allowed if topic.partition(":")[2] in kept}
         for group, topics in list(self.groups.items()):
             self._set(group, topics & allowed)
-        return before - allowed
+        return before - self.topics
 
     def _allows(self, kind: str, item: str) -> bool:
         types, items = self.rights.types, self.rights.items

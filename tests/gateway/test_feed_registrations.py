@@ -35,6 +35,16 @@ def test_refresh_zero_replaces_only_its_group():
     assert mine.topics == {"0B:000660", "0B:035420"}
 
 
+def test_market_wide_types_share_one_topic_whatever_items_they_were_asked_for_with():
+    mine = Registrations(Rights())
+    mine.apply(reg(("1h", "005930"), ("1h", "000660"), ("0B", "005930")))
+    assert mine.topics == {"1h:", "0B:005930"}
+    mine.apply(remove(("1h", "005930")))
+    assert "1h:" in mine.topics
+    mine.apply(remove(("1h", "000660")))
+    assert mine.topics == {"0B:005930"}
+
+
 def test_remove_takes_pairs_or_the_whole_group_and_ignores_what_was_never_there():
     mine = Registrations(Rights())
     mine.apply(reg(("0B", "005930"), ("0B", "000660")))
