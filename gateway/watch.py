@@ -9,6 +9,8 @@ from gateway.protocol import Row
 
 #: PINGs that may be missed, as a multiple of the observed interval.
 PING_FACTOR = 4.5
+#: Longest silence that is taken for a living connection, however far apart its PINGs were, in seconds.
+SILENCE_CAP = 180.0
 #: Complaints of one kind that may be logged again after this many seconds.
 COMPLAIN_EVERY = 60.0
 #: Topics remembered as having ticked; more than every key's items together.
@@ -140,4 +142,4 @@ class Watch:
         return min((at for at in due if at > after), default=after + self._config.silence_floor)
 
     def _limit(self) -> float:
-        return max(self._config.silence_floor, PING_FACTOR * self._ping_interval)
+        return max(self._config.silence_floor, min(SILENCE_CAP, PING_FACTOR * self._ping_interval))
