@@ -60,7 +60,6 @@ def frame(payload: bytes, opcode: int = 1) -> bytes:
 def plain_socket(port: int) -> socket.socket:
     """Return a connection to ``/ws`` on which nothing is read or answered by a library."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=5)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.sendall(
         b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
