@@ -14,6 +14,7 @@ import random
 import time
 from contextlib import asynccontextmanager, contextmanager
 
+import psutil
 import pytest
 import websockets
 
@@ -38,6 +39,8 @@ RETRY = RetryConfig(
     kick_limit=3,
 )
 POLICY = RetryPolicy(RETRY)
+#: Most memory of the gateway's process, in bytes.
+MEMORY = 200 * 2**20
 #: Seconds from the detection of a change to its frame at a client.
 TOLD_WITHIN = 2.0
 CHAOS_SECONDS = float(os.environ.get("CHAOS_SECONDS", "5"))
@@ -107,11 +110,17 @@ async def watching(web, token):
 class Account:
     """Follows what the gateway tells while faults are played, and checks what must hold at all times."""
 
-    def __init__(self, desk: Desk, simulator: Simulator) -> None:
-        self.desk, self.simulator = desk, simulator
+    def __init__(self, desk: Desk, simulator: Simulator, gateway: psutil.Process) -> None:
+        self.desk, self.simulator, self.gateway = desk, simulator, gateway
         self.changes: list[tuple[float, str]] = []
         self.most_open = 0
         self.began = time.time()
+
+    @property
+    def cpu_share(self) -> float:
+        """CPU of the gateway's process since the start, as a part of one core."""
+        used = self.gateway.cpu_times()
+        return (used.user + used.system) / (time.time() - self.began)
 
     def follow(self) -> None:
         """Take in everything that was published since the last call."""
@@ -138,7 +147,7 @@ class Account:
             await asyncio.sleep(0.05)
 
     def check(self, watcher: Watcher) -> None:
-        """Check attempts, connections, lines, and when the client was told of each change."""
+        """Check attempts, connections, lines, memory, and when the client was told of each change."""
         self.follow()
         attempts = read_attempts(self.desk.client, SLOT)[::-1]
         for number, first in enumerate(attempts):
@@ -151,6 +160,7 @@ class Account:
         assert status is not None
         minutes = 1 + (time.time() - self.began) // 60
         assert status.log_lines <= 3 * LINES * minutes
+        assert self.gateway.memory_info().rss < MEMORY
         for at, state in self.changes:
             later = [when for when, told in watcher.told if told == state and when >= at - 0.05]
             superseded = [when for when, other in self.changes if when > at and when - at < TOLD_WITHIN]
@@ -182,10 +192,10 @@ async def playing(web, simulator, redis_client, tmp_path):
     }
     desk = Desk(redis_client)
     token = await asyncio.to_thread(lambda: web.token(web.feed_key(f"faults-{time.time()}")))
-    with manage(tmp_path, "run_gateway", **env):
+    with manage(tmp_path, "run_gateway", **env) as process:
         async with watching(web, token) as watcher:
             await desk.told(lambda status: status.session == "LIVE" and status.topics == 1, within=40)
-            with Account(desk, simulator).open() as account:
+            with Account(desk, simulator, psutil.Process(process.pid)).open() as account:
                 yield account, watcher
 
 
@@ -258,5 +268,13 @@ async def test_a_random_mixture_of_faults_is_survived(web, simulator, redis_clie
                 raise AssertionError(
                     f"CHAOS_SEED={seed}, {len(played)} faults, last {played[-5:]}"
                 ) from error
-    figures = (seed, len(played), watcher.rows, len(account.changes), account.most_open)
-    logger.info("CHAOS_SEED=%s: %d faults, %d rows, %d changes told, at most %d connections", *figures)
+        logger.info(
+            "CHAOS_SEED=%s: %d faults, %d rows, %d changes told, at most %d connections",
+            *(seed, len(played), watcher.rows, len(account.changes), account.most_open),
+        )
+        status = account.desk.status()
+        logger.info(
+            "gateway: %.1f %% of a core, %.0f MiB, %d log lines",
+            *(account.cpu_share * 100, account.gateway.memory_info().rss / 2**20),
+            status.log_lines if status is not None else -1,
+        )
