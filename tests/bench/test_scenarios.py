@@ -67,8 +67,8 @@ def test_readers_that_stop_are_closed_as_too_slow(plan):
 
 @pytest.mark.parametrize("system", OTHERS, ids=lambda system: system.name)
 def test_competitors_deliver_every_row(plan, system):
-    if reason := system.missing():
-        pytest.skip(reason)
+    reason = system.missing()
+    require(not reason, f"{system.name} ({reason})")
     measured = scenarios.capacity(plan, system, Workload(10, 2))
 
     assert measured.saturated.delivered > 100
