@@ -16,12 +16,15 @@ from ninja.errors import HttpError
 from ninja.security import HttpBearer, SessionAuth
 
 from gateway import auth, keys, tickets
+from gateway.auth import Principal
 from gateway.feed_frames import is_item
 from gateway.feed_store import LastValue, sync_client
 from gateway.models import digest
 
 logger = logging.getLogger(__name__)
 
+#: The type whose last values are quotes.
+TRADES = "0B"
 #: Symbols of one request at most.
 SYMBOLS_MAX = 200
 #: A ticket's life in seconds.
@@ -53,20 +56,16 @@ class Quotes(Schema):
     missing: list[str]
 
 
-def _signed_in(request: HttpRequest) -> str | None:
-    return f"user:{request.user.pk}" if request.user.is_authenticated else None
-
-
 class FeedKeyToken(HttpBearer):
     """A token of a feed key, as ``/oauth2/token`` issues it."""
 
-    def authenticate(self, request: HttpRequest, token: str) -> str | None:
-        """Return ``key:N`` for the token's key; None when there is none, or it may not be used any more."""
+    def authenticate(self, request: HttpRequest, token: str) -> Principal | None:
+        """Return who the token's key stands for; None when there is none, or it may not be used any more."""
         try:
             held = auth.holder(sync_client().get(keys.TOKEN.format(digest=digest(token.strip()))))
             if held is None:
                 return None
-            return auth.principal_of_key(held["key"], settings.GATEWAY_FEED).subject
+            return auth.principal_of_key(held["key"], settings.GATEWAY_FEED)
         except auth.BadCredentials:
             return None
         except (redis.RedisError, OSError) as error:
@@ -77,8 +76,10 @@ class Session(SessionAuth):
     """A signed-in person, with the CSRF check that a cookie needs."""
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
-        """Return the subject of whoever is signed in."""
-        return _signed_in(request)
+        """Return whoever is signed in as a principal, None for a stranger."""
+        if not request.user.is_authenticated:
+            return None
+        return auth.principal_of_subject(f"user:{request.user.pk}", settings.GATEWAY_FEED)
 
 
 class Problem(Schema):
@@ -100,9 +101,9 @@ REFUSALS = {401: Problem, 403: Problem, 503: Problem}
 )
 def create_ticket(request: HttpRequest) -> Ticket:
     """Return a single-use ticket for a signed-in person, or for the holder of a feed key's token."""
-    subject: str = request.auth  # type: ignore[attr-defined] # set by ninja
+    principal: Principal = request.auth  # type: ignore[attr-defined] # set by ninja
     try:
-        value = tickets.issue(subject=subject, ttl_s=TICKET_TTL)
+        value = tickets.issue(subject=principal.subject, ttl_s=TICKET_TTL)
     except tickets.TicketQuotaExceeded as error:
         raise HttpError(429, _("Too many tickets; try again in a minute.")) from error
     except (redis.RedisError, OSError) as error:
@@ -118,8 +119,10 @@ def quotes(request: HttpRequest, symbols: Annotated[str, Query(max_length=4096)]
     codes = list(dict.fromkeys(code.strip() for code in symbols.split(",") if code.strip()))
     if not codes or len(codes) > SYMBOLS_MAX or not all(is_item(code) for code in codes):
         raise HttpError(422, _("Give 1 to %(n)d item codes.") % {"n": SYMBOLS_MAX})
+    principal: Principal = request.auth  # type: ignore[attr-defined] # set by ninja
+    _check_rights(principal, codes)
     try:
-        raws = sync_client().hmget(keys.LAST, [f"0B:{code}" for code in codes])
+        raws = sync_client().hmget(keys.LAST, [f"{TRADES}:{code}" for code in codes])
     except (redis.RedisError, OSError) as error:
         raise HttpError(503, _("Prices cannot be read now; try again.")) from error
     now = datetime.now(UTC)
@@ -128,6 +131,15 @@ def quotes(request: HttpRequest, symbols: Annotated[str, Query(max_length=4096)]
         quotes=[quote for quote in known if quote is not None],
         missing=[code for code, quote in zip(codes, known, strict=True) if quote is None],
     )
+
+
+def _check_rights(principal: Principal, codes: list[str]) -> None:
+    """Refuse with 403 what the key may not register either."""
+    if not principal.rights.allows(TRADES, ""):
+        raise HttpError(403, _("This key may not register type %(type)s.") % {"type": TRADES})
+    for code in codes:
+        if not principal.rights.allows(TRADES, code):
+            raise HttpError(403, _("This key may not register item %(item)s.") % {"item": code})
 
 
 def _quote(symbol: str, raw: bytes | str | None, now: datetime) -> Quote | None:

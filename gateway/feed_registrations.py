@@ -18,6 +18,12 @@ class Rights:
     items: frozenset[str] | None = None
     max_items: int = 200
 
+    def allows(self, kind: str, item: str) -> bool:
+        """Tell whether rows of ``kind`` and ``item`` (empty for a market-wide type) may be had."""
+        return (self.types is None or kind in self.types) and (
+            self.items is None or not item or item in self.items
+        )
+
 
 @dataclass(slots=True)
 class Registrations:
@@ -63,17 +69,13 @@ class Registrations:
         """
         self.rights = rights
         before = self.topics
-        allowed = {topic for topic in self._pairs if self._allows(*topic.split(":", 1))}
+        allowed = {topic for topic in self._pairs if rights.allows(*topic.split(":", 1))}
         items = sorted({topic.partition(":")[2] for topic in allowed} - {""})
         kept = {"", *items[: rights.max_items]}
         allowed = {topic for topic in allowed if topic.partition(":")[2] in kept}
         for group, topics in list(self.groups.items()):
             self._set(group, topics & allowed)
         return before - self.topics
-
-    def _allows(self, kind: str, item: str) -> bool:
-        types, items = self.rights.types, self.rights.items
-        return (types is None or kind in types) and (items is None or not item or item in items)
 
     def _remove(self, request: Registration) -> None:
         if request.pairs is None:

@@ -144,6 +144,35 @@ def test_last_prices_are_told_with_their_age_and_missing_ones_named(
 
 
 @pytest.mark.parametrize(
+    ("rights", "symbols", "status"),
+    [
+        ({"items": ["005930"]}, "005930", 200),
+        ({"items": ["005930"]}, "005930,000660", 403),
+        ({"types": ["0B", "0D"]}, "000660", 200),
+        ({"types": ["0D"]}, "005930", 403),
+    ],
+)
+def test_a_key_reads_the_prices_it_may_register_and_no_others(
+    client: Client,
+    redis_client: redis.Redis,
+    key: FeedKey,
+    bearer: dict[str, str],
+    rights: dict[str, list[str]],
+    symbols: str,
+    status: int,
+) -> None:
+    redis_client.hset(keys.LAST, "0B:000660", b"1|%d|%s" % (time.time() * 1000, row(61_100)))
+    FeedKey.objects.filter(pk=key.pk).update(**rights)
+
+    answer = client.get(f"{QUOTES}?symbols={symbols}", headers=bearer)
+
+    assert answer.status_code == status
+    if status == 403:
+        assert "000660" in answer.json()["detail"] or "0B" in answer.json()["detail"]
+        assert "61100" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(
     "symbols",
     [
         "",
