@@ -55,7 +55,7 @@ TOKEN = PREFIX + "token:{digest}"
 TOKEN_OF = PREFIX + "token-of:{key}"
 #: Browser tickets: SHA-256 of the ticket to JSON, taken away by the first use.
 TICKET = PREFIX + "ticket:{digest}"
-#: Counters of one minute: failed token requests by address, tickets by subject.
+#: Counters of one minute: token requests by address and by key, failed ones by address, tickets by subject.
 COUNTER = PREFIX + "count:{what}:{who}"
 #: Pub/sub channel of feed keys whose rights changed. Message: the key's number.
 KEYS_CHANNEL = PREFIX + "keys"

@@ -24,8 +24,8 @@ from gateway.models import FeedKey
 
 #: Largest request body of the token endpoints, in bytes.
 BODY_MAX = 4096
-#: Failed and total token requests of one address in a minute.
-FAILURES_PER_MINUTE, REQUESTS_PER_MINUTE = 10, 120
+#: Failed and total token requests of one address in a minute, and those with a key's right secret.
+FAILURES_PER_MINUTE, REQUESTS_PER_MINUTE, REQUESTS_PER_KEY = 10, 120, 120
 
 
 class OAuthError(Exception):
@@ -139,13 +139,21 @@ def _authenticate(request: HttpRequest, body: dict[str, Any]) -> FeedKey:
         _count(client, requests) > REQUESTS_PER_MINUTE
         or int(client.get(failures) or 0) >= FAILURES_PER_MINUTE
     ):
-        raise OAuthError(5, _("Too many requests; try again in a minute.") + "[1700]", 429, retry_after=60)
+        raise _too_many()
     try:
         # PostgreSQL refuses a NUL in a text; no key holds one.
-        return auth.authenticate(app_key.replace("\0", ""), secret)
+        key = auth.authenticate(app_key.replace("\0", ""), secret)
     except auth.BadCredentials as error:
         _count(client, failures)
         raise OAuthError(3, _("Authentication failed.") + str(error)) from error
+    # Only requests with the right secret count against a key: guesses by others must not lock its owner out.
+    if _count(client, keys.COUNTER.format(what="key-requests", who=key.pk)) > REQUESTS_PER_KEY:
+        raise _too_many()
+    return key
+
+
+def _too_many() -> OAuthError:
+    return OAuthError(5, _("Too many requests; try again in a minute.") + "[1700]", 429, retry_after=60)
 
 
 def _count(client: redis.Redis, name: str) -> int:

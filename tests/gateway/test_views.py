@@ -97,6 +97,25 @@ def test_guessing_is_slowed_down_by_address(client: Client, pair: dict[str, str]
     assert "1700" in answer.json()["return_msg"]
 
 
+def test_one_key_is_slowed_down_from_however_many_addresses(client: Client, pair: dict[str, str]) -> None:
+    body = {"grant_type": "client_credentials", **pair}
+    answers = [
+        client.post("/oauth2/token", body, "application/json", REMOTE_ADDR=f"203.0.113.{place % 250}")
+        for place in range(views.REQUESTS_PER_KEY + 1)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * views.REQUESTS_PER_KEY + [429]
+    assert answers[-1].headers["Retry-After"] == "60"
+
+
+def test_guesses_from_many_addresses_do_not_lock_the_owner_out(client: Client, pair: dict[str, str]) -> None:
+    body = {"grant_type": "client_credentials", **pair, "secretkey": "guess"}
+    for place in range(views.REQUESTS_PER_KEY + 1):
+        client.post("/oauth2/token", body, "application/json", REMOTE_ADDR=f"203.0.113.{place % 250}")
+
+    assert ask(client, **pair)[0] == 200
+
+
 def test_a_revoked_key_gets_no_token(client: Client, pair: dict[str, str]) -> None:
     ask(client, **pair)
     auth.revoke_key(sync_client(), FeedKey.objects.get())
