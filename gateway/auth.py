@@ -28,6 +28,9 @@ from gateway.models import FeedKey, digest
 RENEW_BELOW = 300.0
 #: Last-used times are written at most this often, in seconds.
 TOUCH_EVERY = 60.0
+#: A signed-in person's connection ends after this many seconds; the page then comes back with a new ticket,
+#: which nobody gets whose account was closed meanwhile.
+PERSON_LIFETIME = 3600.0
 #: What stays of a revoked token until its end. One that is merely absent may have been lost with Redis.
 REVOKED = b"revoked"
 
@@ -45,7 +48,7 @@ class Principal:
     """Who is behind a connection.
 
     ``expires`` is when the connection ends, in unix seconds: the end of the token (``token_expires``) or of
-    the key, whichever comes first; None means that neither has one.
+    the key, whichever comes first; None means that neither has one. A person's ends an hour after LOGIN.
     """
 
     subject: str
@@ -182,6 +185,7 @@ def principal_of_subject(subject: str, config: FeedConfig) -> Principal:
         name=subject,
         rights=Rights(max_items=config.max_topics),
         max_connections=config.max_connections_per_key,
+        expires=timezone.now().timestamp() + PERSON_LIFETIME,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -122,6 +123,15 @@ async def test_a_full_process_says_try_later(service, limits):
     third = await Client().open()
     assert (await third.login())["return_code"] == 0
     await third.socket.disconnect()
+
+
+async def test_a_persons_connection_ends_so_that_the_account_is_looked_at_again(service):
+    client = await Client().open()
+    await client.login("user:1")
+    (held,) = service().hub.clients
+    assert 0 < held.expires - time.time() <= auth.PERSON_LIFETIME
+    held.expires = 1.0
+    assert (await client.closed())[0] == 4401
 
 
 async def test_a_person_has_the_same_limit_as_a_key(service, limits):
