@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 import redis
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core import signing
 
 from gateway import keys
 from gateway.config import FeedConfig
@@ -33,6 +34,8 @@ GAPS_SHOWN = 10
 #: Seconds that a disconnection is waited for; under the client's timeout for one command.
 ANSWER_WITHIN = 0.8
 REASON_MAX = 200
+#: Keeps the signature of a question from being used elsewhere.
+SALT = "portal.dashboard.feed.disconnect"
 #: Recent disconnections shown.
 DISCONNECTIONS_SHOWN = 10
 
@@ -103,21 +106,37 @@ def read_view() -> FeedView:
         return FeedView(reachable=False, slots=slots)
 
 
-def find_connection(process: str, connection: str) -> Connection | None:
-    """Return a connection of the present reports; None when it is not listed or Redis does not answer."""
-    found = (one for one in read_view().load.connections if (one.process, one.id) == (process, connection))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Whom a question to disconnect was about. Reports end soon after the last look; the record must not."""
+
+    process: str
+    connection: str
+    name: str = ""
+    address: str = ""
+
+    def sign(self) -> str:
+        """Return it as a form's field that cannot be changed on its way."""
+        return signing.dumps(asdict(self), salt=SALT)
+
+    @classmethod
+    def read(cls, text: str, process: str, connection: str) -> Seen:
+        """Return what :meth:`sign` kept; without names if it was changed or is about another connection."""
+        unknown = cls(process=process, connection=connection)
+        try:
+            seen = cls(**signing.loads(text, salt=SALT))
+        except (signing.BadSignature, TypeError):
+            return unknown
+        return seen if (seen.process, seen.connection) == (process, connection) else unknown
+
+
+def find_connection(view: FeedView, process: str, connection: str) -> Connection | None:
+    """Return a connection of the present reports; None when it is not listed."""
+    found = (one for one in view.load.connections if (one.process, one.id) == (process, connection))
     return next(found, None)
 
 
-def disconnect(
-    *,
-    process: str,
-    connection: str,
-    reason: str,
-    may_return: bool,
-    actor: User,
-    known: Connection | None,
-) -> FeedDisconnection:
+def disconnect(*, seen: Seen, reason: str, may_return: bool, actor: User) -> FeedDisconnection:
     """End a connection of a web process and return the row that records it, its outcome filled in.
 
     Raises:
@@ -127,27 +146,27 @@ def disconnect(
     reason = reason.strip()[:REASON_MAX]
     if not reason:
         raise ValueError("a reason is required")
-    if len(process) > 200 or len(connection) > 40:
+    if len(seen.process) > 200 or len(seen.connection) > 40:
         raise ValueError("not a connection of ours")
     row = FeedDisconnection.objects.create(
         actor=actor,
         actor_name=actor.get_username(),
-        process=process,
-        connection=connection,
-        key_name=known.name if known else "",
-        address=known.address if known else "",
+        process=seen.process,
+        connection=seen.connection,
+        key_name=seen.name,
+        address=seen.address,
         reason=reason,
         may_return=may_return,
     )
     request = Disconnect(
-        connection=connection,
+        connection=seen.connection,
         reason=reason,
         may_return=may_return,
         reply=keys.DISCONNECT_REPLY.format(ident=secrets.token_hex(8)),
     )
     try:
         with connect() as client:
-            row.outcome = request_disconnect(client, process, request, ANSWER_WITHIN)
+            row.outcome = request_disconnect(client, seen.process, request, ANSWER_WITHIN)
     except redis.RedisError:
         row.outcome = "no-answer"
         raise

@@ -11,7 +11,6 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from gateway.feed_report import Connection
 from gateway.models import Outcome
 from portal.dashboard import feed
 from portal.dashboard.access import OPERATE, viewer_required
@@ -24,31 +23,38 @@ def disconnect(request: HttpRequest, process: str, connection: str) -> HttpRespo
     actor = request.user
     if not actor.has_perm(OPERATE) or not isinstance(actor, User):
         raise PermissionDenied
-    found = feed.find_connection(process, connection)
     if request.method == "POST":
-        return _end(request, actor, process, connection, found)
+        return _end(request, actor, feed.Seen.read(request.POST.get("seen", ""), process, connection))
+    view = feed.read_view()
+    found = feed.find_connection(view, process, connection)
     if found is None:
-        messages.info(request, _("This connection is gone already."))
+        messages.info(request, _missing(view))
         return redirect("feed-operations")
-    context = {"title": _("Disconnect a client"), "connection": found, "reason_max": feed.REASON_MAX}
+    seen = feed.Seen(process=process, connection=connection, name=found.name, address=found.address)
+    context = {
+        "title": _("Disconnect a client"),
+        "connection": found,
+        "reason_max": feed.REASON_MAX,
+        "seen": seen.sign(),
+    }
     return render(request, "portal/feed_disconnect.html", context)
 
 
-def _end(
-    request: HttpRequest,
-    actor: User,
-    process: str,
-    connection: str,
-    found: Connection | None,
-) -> HttpResponse:
+def _missing(view: feed.FeedView) -> str:
+    if not view.reachable:
+        return _("Unknown: Redis does not answer")
+    if not view.load.processes:
+        return _("Waiting for the web processes to report.")
+    return _("This connection is gone already.")
+
+
+def _end(request: HttpRequest, actor: User, seen: feed.Seen) -> HttpResponse:
     try:
         row = feed.disconnect(
-            process=process,
-            connection=connection,
+            seen=seen,
             reason=request.POST.get("reason", ""),
             may_return=request.POST.get("return") != "no",
             actor=actor,
-            known=found,
         )
     except ValueError:
         messages.error(request, _("Give a reason; it is shown to the client and kept."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -87,6 +88,12 @@ def holder(redis_client: redis.Redis) -> Iterator[list[dict[str, object]]]:
     stopped.set()
     thread.join()
     subscription.close()
+
+
+def seen(text: str) -> str:
+    """Return the question's hidden field."""
+    (value,) = re.findall(r'name="seen" value="([^"]+)"', text)
+    return str(value)
 
 
 def said(answer) -> list[str]:
@@ -195,12 +202,13 @@ def test_a_client_is_disconnected_after_a_question_and_a_reason(
 ) -> None:
     report(redis_client, ONE)
 
-    question = operator.get(TARGET).content.decode()
-    assert "trading-bot" in question
-    assert "0D:005930" in question
-    answer = operator.post(
-        TARGET, {"reason": " floods us ", "return": "no", "verb": "disconnect"}, follow=True
-    )
+    question = operator.get(TARGET)
+    text = question.content.decode()
+    assert "trading-bot" in text
+    assert "0D:005930" in text
+    redis_client.delete(keys.FEED_REPORT.format(process=PROCESS))  # whoever types a reason takes longer
+    answered = {"reason": " floods us ", "return": "no", "verb": "disconnect", "seen": seen(text)}
+    answer = operator.post(TARGET, answered, follow=True)
 
     assert said(answer) == ["The client was disconnected."]
     (asked,) = holder
@@ -221,6 +229,29 @@ def test_without_a_reason_nobody_is_disconnected(
     assert said(answer) == ["Give a reason; it is shown to the client and kept."]
     assert holder == []
     assert not FeedDisconnection.objects.exists()
+
+
+@pytest.mark.parametrize("change", ["another connection", "forged", "absent"])
+def test_a_record_names_nobody_whom_the_question_was_not_about(
+    operator: Client, redis_client: redis.Redis, holder: list[dict[str, object]], change: str
+) -> None:
+    report(redis_client, ONE, replace(ONE, id="other", name="innocent"))
+    other = operator.get(reverse("feed-disconnect", args=[PROCESS, "other"])).content.decode()
+    given = {"another connection": seen(other), "forged": f"x{seen(other)}", "absent": ""}[change]
+
+    operator.post(TARGET, {"reason": "x", "seen": given})
+
+    row = FeedDisconnection.objects.get()
+    assert (row.connection, row.key_name, row.address) == (ONE.id, "", "")
+
+
+def test_a_connection_is_not_said_to_be_gone_while_that_is_unknown(
+    operator: Client, redis_client: redis.Redis, settings
+) -> None:
+    assert said(operator.get(TARGET, follow=True)) == ["Waiting for the web processes to report."]
+
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    assert said(operator.get(TARGET, follow=True)) == ["Unknown: Redis does not answer"]
 
 
 def test_a_connection_that_is_gone_is_said_to_be(operator: Client, redis_client: redis.Redis) -> None:
