@@ -141,6 +141,25 @@ def test_the_page_shows_sessions_connections_topics_closes_and_limits(
         assert f"FEED_{name.upper()}" in text, name
 
 
+def test_topics_without_rows_are_named_without_a_mouse(operator: Client, redis_client: redis.Redis) -> None:
+    world.publish(
+        redis_client,
+        FeedState.LIVE,
+        unplaced=51,
+        unplaced_topics=("0B:000001",),
+        silent=1,
+        silent_topics=("0B:000002",),
+    )
+    gap = Gap(slot="key-1", since=1.0, until=2.0, topics=("0B:000003",), count=9, reason="stale")
+    redis_client.lpush(keys.GAPS.format(slot="key-1"), gap.encode())
+
+    text = re.sub(r'title="[^"]*"', "", operator.get(PAGE).content.decode())
+
+    assert "0B:000001, …" in text
+    assert "0B:000002</span>" in text
+    assert "0B:000003, …" in text
+
+
 def test_looking_at_the_page_makes_processes_report(operator: Client, redis_client: redis.Redis) -> None:
     operator.get(PAGE)
 

@@ -7,14 +7,20 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import orjson
 import pytest
 import redis
 import websockets
 from playwright.sync_api import Page, expect
 
+from gateway import keys
+from gateway.feed_report import FeedReport, TopicLoad
+from gateway.status import FeedStatus
 from tests.browser import Chromium
 from tests.conditions import wait_until
 from tests.gateway.feed_world import ROOT, Feed, Upstream, Web, reg, web_server
@@ -38,6 +44,18 @@ def webs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Web, Web]]:
             [sys.executable, "manage.py", *words], cwd=ROOT, env=environment, check=True, capture_output=True
         )
         yield first, second
+
+
+def sign_in(page: Page, web: Web) -> None:
+    """Open the operators' page as Carol, who reads English."""
+    cookie = {"name": "django_language", "value": "en", "url": web.url}
+    page.context.add_cookies([cookie])  # type: ignore[list-item] # a dict is what it takes
+    page.goto(f"{web.url}/admin/login/?next=/feed/operations/")
+    page.fill("input[name=username]", "carol")
+    page.fill("input[name=password]", PASSWORD)
+    page.press("input[name=password]", "Enter")
+    page.wait_for_url(f"{web.url}/feed/operations/", timeout=60_000)
+    expect(page.locator("[data-live-state]")).to_have_text("Live")
 
 
 class Member:
@@ -69,14 +87,7 @@ def test_an_operator_ends_a_connection_of_another_process_with_the_keyboard(
         token = here.token(here.feed_key("trading-bot"))
 
         def steps(page: Page) -> Member:
-            cookie = {"name": "django_language", "value": "en", "url": here.url}
-            page.context.add_cookies([cookie])  # type: ignore[list-item] # a dict is what it takes
-            page.goto(f"{here.url}/admin/login/?next=/feed/operations/")
-            page.fill("input[name=username]", "carol")
-            page.fill("input[name=password]", PASSWORD)
-            page.press("input[name=password]", "Enter")
-            page.wait_for_url(f"{here.url}/feed/operations/", timeout=60_000)
-            expect(page.locator("[data-live-state]")).to_have_text("Live")
+            sign_in(page, here)
             member = Member(there, token, "005930")
             row = page.locator("[data-panel=feed_connections] tbody", has_text="trading-bot")
             expect(row).to_be_visible()
@@ -108,6 +119,39 @@ def test_an_operator_ends_a_connection_of_another_process_with_the_keyboard(
     code, reason = member.end
     assert (code, reason["reason"]) == (1012, "maintenance of the bot")
     assert reason["retry_after"]
+
+
+def test_new_panels_leave_a_list_where_its_reader_scrolled_to(
+    webs: tuple[Web, Web], chromium: Chromium
+) -> None:
+    here = webs[0]
+    with redis.Redis.from_url(here.redis_url) as client:
+
+        def report(rate: float) -> None:
+            now = time.time()
+            topics = tuple(
+                TopicLoad(name=f"0B:{number:06}", subscribers=1, rows_per_s=rate) for number in range(100)
+            )
+            status = FeedStatus(process="elsewhere", at=now, connections=0)
+            client.set(keys.FEED.format(process="elsewhere"), orjson.dumps(asdict(status)), ex=60)
+            found = FeedReport(process="elsewhere", at=now, topics=topics, topics_total=100)
+            client.set(keys.FEED_REPORT.format(process="elsewhere"), found.encode(), ex=60)
+
+        def steps(page: Page) -> object:
+            report(1.5)
+            sign_in(page, here)
+            topics = page.locator("#topics-scroll")
+            expect(topics).to_contain_text("0B:000099")
+            topics.focus()
+            topics.evaluate("element => { element.scrollTop = 300; element.dataset.old = '1' }")
+            report(2.5)
+            expect(page.locator("#topics-scroll[data-old]")).to_have_count(0, timeout=15_000)
+            expect(topics).to_contain_text("2.5")
+            return page.evaluate("[document.activeElement.id, document.activeElement.scrollTop]")
+
+        place = chromium.visit(steps, language="en-US")
+
+    assert place == ["topics-scroll", 300]
 
 
 @pytest.mark.parametrize("width", [1440, 390])

@@ -14,15 +14,17 @@ function show(state) {
   label.textContent = label.dataset[state];
 }
 
-/* Replace a panel without taking away the reader's focus or closing what was opened. */
+/* Replace a panel without taking away the reader's focus and place or closing what was opened. */
 function replace(name, html) {
   const panel = document.querySelector(`[data-panel="${CSS.escape(name)}"]`);
   if (!panel) return;
   const focused = panel.contains(document.activeElement) ? document.activeElement : null;
   const key = focused && (focused.id || focused.getAttribute("href"));
   const opened = [...panel.querySelectorAll("details[open][id]")].map((item) => item.id);
+  const scrolled = [...panel.querySelectorAll("[id]")].map((item) => [item.id, item.scrollTop]).filter(([, top]) => top > 0);
   panel.innerHTML = html;
   for (const id of opened) panel.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
+  for (const [id, top] of scrolled) panel.querySelector(`#${CSS.escape(id)}`)?.scrollTo({ top, behavior: "instant" });
   if (key) {
     const again = panel.querySelector(`#${CSS.escape(key)}`) ?? panel.querySelector(`[href="${CSS.escape(key)}"]`);
     again?.focus({ preventScroll: true });
