@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +16,17 @@ from django.core.checks import CheckMessage, Error, Info, Tags, register
 from gateway.config import Mode
 
 Configs = Sequence[AppConfig] | None
+
+#: Numbers that may be 0: a wait, or a limit that 0 turns off. Every other one must be above it.
+MAY_BE_ZERO = frozenset(
+    {"GATEWAY_START_JITTER", "GATEWAY_STABLE_AFTER", "GATEWAY_BREAKER_DELAY", "GATEWAY_LINGER"}
+    | {"FEED_FLUSH_MS", "FEED_MEMORY_LIMIT"}
+)
+#: Numbers of the upstream that no variable sets, and those that ``check_retry`` looks at.
+NOT_ALONE = frozenset(
+    {"reg_batch", "reg_per_second", "last_value_interval", "factor", "kick_limit", "kick_window"}
+    | {"base", "cap", "attempt_limit", "breaker_failures"}
+)
 
 
 @register("portal")
@@ -87,6 +100,35 @@ def check_retry(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
             Error("GATEWAY_ATTEMPT_LIMIT and GATEWAY_BREAKER_FAILURES must be at least 1.", id="portal.E009")
         )
     return found
+
+
+@register("portal")
+def check_numbers(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check that limits and times are numbers that can be meant."""
+    found: list[CheckMessage] = []
+    for name, value in _numbers().items():
+        least = "at least 0" if name in MAY_BE_ZERO else "above 0"
+        if not math.isfinite(value) or value < 0 or (value == 0 and name not in MAY_BE_ZERO):
+            found.append(Error(f"{name}={value:g} must be a number {least}.", id="portal.E011"))
+    upstream, feed = settings.GATEWAY_UPSTREAM, settings.GATEWAY_FEED
+    if upstream.lease_renew >= upstream.lease_ttl:
+        found.append(Error("GATEWAY_LEASE_RENEW must be below GATEWAY_LEASE_TTL.", id="portal.E012"))
+    if feed.memory_shed_ratio > 1:
+        found.append(Error("FEED_MEMORY_SHED_RATIO must be at most 1.", id="portal.E013"))
+    return found
+
+
+def _numbers() -> dict[str, float]:
+    upstream = {
+        name: value
+        for name, value in asdict(settings.GATEWAY_UPSTREAM).items()
+        if isinstance(value, int | float)
+    }
+    numbers = {f"FEED_{name.upper()}": value for name, value in asdict(settings.GATEWAY_FEED).items()}
+    for name, value in {**asdict(settings.GATEWAY_UPSTREAM.retry), **upstream}.items():
+        if name not in NOT_ALONE:
+            numbers[f"GATEWAY_{name.upper()}"] = value
+    return numbers
 
 
 @register("portal")

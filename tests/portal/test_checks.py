@@ -54,6 +54,48 @@ def test_a_reconnect_policy_that_cannot_work_has_an_id(
     assert ids() == [found]
 
 
+@pytest.mark.parametrize(
+    ("found", "changes"),
+    [
+        ("portal.E011", {"queue_bytes": -1}),
+        ("portal.E011", {"connect_rate": 0.0}),
+        ("portal.E011", {"slow_after": float("nan")}),
+        ("portal.E011", {"token_lifetime": float("inf")}),
+        ("portal.E013", {"memory_shed_ratio": 1.5}),
+    ],
+)
+def test_a_limit_of_the_feed_that_cannot_be_meant_has_an_id(
+    settings: Settings, found: str, changes: dict[str, float]
+) -> None:
+    settings.GATEWAY_FEED = replace(settings.GATEWAY_FEED, **changes)
+
+    assert ids() == [found]
+
+
+@pytest.mark.parametrize(
+    ("found", "changes"),
+    [
+        ("portal.E011", {"stale_after": -1.0}),
+        ("portal.E011", {"items_per_connection": 0}),
+        ("portal.E012", {"lease_renew": 15.0}),
+    ],
+)
+def test_a_number_of_the_upstream_that_cannot_be_meant_has_an_id(
+    settings: Settings, found: str, changes: dict[str, float]
+) -> None:
+    settings.GATEWAY_UPSTREAM = replace(settings.GATEWAY_UPSTREAM, **changes)
+
+    assert ids() == [found]
+
+
+def test_what_may_be_switched_off_may_be_zero(settings: Settings) -> None:
+    settings.GATEWAY_FEED = replace(settings.GATEWAY_FEED, flush_ms=0.0, memory_limit=0)
+    retry = replace(settings.GATEWAY_UPSTREAM.retry, start_jitter=0.0)
+    settings.GATEWAY_UPSTREAM = replace(settings.GATEWAY_UPSTREAM, linger=0.0, retry=retry)
+
+    assert ids() == []
+
+
 def test_a_wildcard_host_matches_its_domain(settings: Settings) -> None:
     settings.PUBLIC_URL = "http://portal.example.com"
     settings.ALLOWED_HOSTS = [".example.com"]
