@@ -48,12 +48,12 @@ def states() -> list[tuple[str, str, str]]:
     return [
         ("B1001", "live", _("rows flow")),
         ("B1002", "reconnecting", _("the exchange feed is away; stay connected, rows resume by themselves")),
-        ("B1003", "stale", _("no new rows although there should be; as_of is the age of the last ones")),
+        ("B1003", "stale", _("no new rows although there should be; as_of is the time of the last ones")),
         ("B1004", "parked", _("the feed waits for an operator")),
         ("B1005", "closed", _("outside of market hours")),
         ("B1006", "dropped", _("you read too slowly; this many rows were skipped")),
         ("B1007", "snapshot", _("times of the last known values that follow")),
-        ("B1008", "gap", _("rows between from and to are missing")),
+        ("B1008", "gap", _("rows between from and to may be missing")),
         ("B1009", "rights changed", _("the key may not register these topics any more")),
     ]
 
