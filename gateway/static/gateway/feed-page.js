@@ -7,6 +7,7 @@ const table = document.getElementById("feed-table");
 const template = document.getElementById("feed-row");
 const banner = document.getElementById("feed-banner");
 const form = document.getElementById("feed-form");
+const input = document.getElementById("feed-item");
 const numbers = new Intl.NumberFormat("ko-KR");
 const clock = new Intl.DateTimeFormat("ko-KR", { timeZone: "Asia/Seoul", timeStyle: "medium", hour12: false });
 const STORE = "bonghwa.feed.items";
@@ -115,7 +116,9 @@ function add(item) {
   button.addEventListener("click", () => {
     feed.remove("0B", [item]);
     rows.delete(item);
+    const near = element.nextElementSibling ?? element.previousElementSibling;
     element.remove();
+    (near?.querySelector("button") ?? input).focus();
     save();
   });
   table.append(element);
@@ -153,7 +156,7 @@ function say(message) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const item = form.elements.item.value.trim().toUpperCase();
+  const item = input.value.trim().toUpperCase();
   const known = Object.entries(config.symbols).find(([code, name]) => name.toUpperCase() === item)?.[0];
   const code = known ?? item;
   if (!/^[0-9A-Z]{6}(_NX|_AL)?$/.test(code)) return say(text.form.bad);
