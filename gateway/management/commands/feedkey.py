@@ -9,6 +9,7 @@ from typing import Any
 import redis
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from gateway import auth
@@ -56,10 +57,12 @@ class Command(BaseCommand):
             self.stdout.write(f"app_key={key.app_key}\nsecret_key={secret}")
 
     def _list(self, *, as_json: bool) -> None:
+        now = timezone.now()
         rows = [
             {
                 "name": key.name,
                 "app_key": key.app_key,
+                "state": "revoked" if key.revoked_at else "usable" if key.is_usable(now) else "expired",
                 "created_at": key.created_at.isoformat(),
                 "expires_at": key.expires_at.isoformat() if key.expires_at else None,
                 "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
@@ -71,8 +74,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(rows))
             return
         for row in rows:
-            state = "revoked" if row["revoked_at"] else "usable"
-            self.stdout.write(f"{row['name']}\t{row['app_key']}\t{state}\t{row['last_used_at'] or '-'}")
+            self.stdout.write(
+                f"{row['name']}\t{row['app_key']}\t{row['state']}\t{row['last_used_at'] or '-'}"
+            )
 
     def _revoke(self, name: str) -> None:
         try:
