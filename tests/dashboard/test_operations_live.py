@@ -121,6 +121,26 @@ def test_an_operator_ends_a_connection_of_another_process_with_the_keyboard(
     assert reason["retry_after"]
 
 
+def test_enter_in_a_reason_presses_no_button_of_the_gateway(
+    webs: tuple[Web, Web], chromium: Chromium
+) -> None:
+    def steps(page: Page) -> object:
+        sign_in(page, webs[0])
+        page.get_by_text("Control the connection").click()
+        page.evaluate(
+            "window.sent = []; addEventListener('submit', (event) => sent.push(event.submitter?.value))"
+        )
+        reason = page.get_by_label("Reason (key-1)")
+        reason.fill("maintenance")
+        reason.press("Enter")
+        before = page.evaluate("sent")
+        page.get_by_role("button", name="Open breaker").press("Enter")
+        expect(page.get_by_text("The gateway was told.")).to_be_visible()
+        return before
+
+    assert chromium.visit(steps, language="en-US") == []
+
+
 def test_new_panels_leave_a_list_where_its_reader_scrolled_to(
     webs: tuple[Web, Web], chromium: Chromium
 ) -> None:
