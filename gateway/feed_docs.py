@@ -62,7 +62,11 @@ def closes() -> list[tuple[int, str, str]]:
     """Return code, meaning and what to do for each close."""
     never, later = _("do not come back by yourself"), _("wait for retry_after, then come back")
     return [
-        (4401, _("bad key, revoked key or expired token"), _("get a new token once; then stop")),
+        (
+            4401,
+            _("bad key, revoked key, expired token, or no LOGIN in time"),
+            _("get a new token once; then stop"),
+        ),
         (4403, _("not allowed, or sent away by an operator"), never),
         (4408, _("too slow: over the queue's limit for too long"), later),
         (4429, _("over a limit"), later),

@@ -17,7 +17,7 @@ def close_word(code: str) -> str:
         "1009": _("frame too big"),
         "1012": _("restarting"),
         "1013": _("try later"),
-        "4401": _("bad key"),
+        "4401": _("bad key, or no LOGIN in time"),
         "4403": _("not allowed"),
         "4408": _("too slow"),
         "4429": _("over a limit"),
