@@ -163,7 +163,12 @@ class Hub:
         self._send_last(client, added)
 
     def restrict(self, client: Client, rights: Rights) -> None:
-        """Apply changed rights: topics no longer allowed end, and the client is told which."""
+        """Apply changed rights: topics no longer allowed end, and the client is told which.
+
+        One that left while its key was looked up is not taken in again.
+        """
+        if client not in self.clients:
+            return
         gone = client.registrations.restrict(rights)
         if gone:
             self.set_topics(client, client.registrations.topics)

@@ -376,3 +376,13 @@ def test_changed_rights_end_topics_at_once_and_the_client_is_told_which(world):
     world.hub.restrict(client, Rights(items=frozenset({"005930"})))
     assert world.frames(client) == []
     assert verdicts == []
+
+
+def test_changed_rights_do_not_bring_a_client_back_that_left_meanwhile(world):
+    client, _ = world.join()
+    client.registrations.apply(Registration("REG", "1", False, (("0B", "005930"), ("0B", "000660"))))
+    world.hub.set_topics(client, client.registrations.topics)
+    world.hub.remove(client)
+    world.hub.restrict(client, Rights(items=frozenset({"005930"})))
+    assert world.hub.topics == frozenset()
+    assert client.group is None
