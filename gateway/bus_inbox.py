@@ -19,17 +19,17 @@ from gateway.status import GatewayStatus
 #: Wishes read from all processes, and processes read.
 MAX_WISHES = 20_000
 MAX_PROCESSES = 1_000
-MAX_COMMANDS = 20
 MAX_SLOTS = 100
 POLL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a person asked of a slot."""
+    """What a person asked of a slot; ``raw`` is the entry of the queue."""
 
     verb: str
     reason: str
+    raw: bytes | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,24 @@ class Inbox:
         return list(topics)[:MAX_WISHES]
 
     async def commands(self, slot: str) -> list[Command]:
-        """Take the commands queued for a slot this process owns, oldest first."""
+        """Return the commands queued for a slot, oldest first; they stay queued until :meth:`done`."""
         name = keys.COMMANDS.format(slot=slot)
+        return [_command(raw) for raw in await self._client.lrange(name, -keys.COMMANDS_MAX, -1)]
+
+    async def done(self, slot: str, commands: Iterable[Command], held: str) -> None:
+        """Take away ``commands`` that were carried out; ``held`` is why the breaker is held open now."""
+        name, reason = keys.COMMANDS.format(slot=slot), keys.HELD.format(slot=slot)
         async with self._client.pipeline(transaction=True) as pipe:
-            pipe.execute_command("LRANGE", name, -MAX_COMMANDS, -1)
-            pipe.execute_command("DEL", name)
-            raws = (await pipe.execute())[0]
-        return [command for raw in raws if (command := _command(raw))]
+            for command in commands:
+                pipe.execute_command("LREM", name, 1, command.raw)
+            if any(command.verb.endswith("_breaker") for command in commands):
+                pipe.execute_command(*(("SET", reason, held) if held else ("DEL", reason)))
+            await pipe.execute()
+
+    async def remember_held(self, slot: str, held: str) -> None:
+        """Write why the breaker is held open, or that nobody does so (empty)."""
+        name = keys.HELD.format(slot=slot)
+        await (self._client.set(name, held) if held else self._client.delete(name))
 
     async def held(self, slot: str) -> str:
         """Return why a person keeps the slot's breaker open, empty when nobody does."""
@@ -151,12 +162,12 @@ def _topics(raw: bytes | str | None) -> list[str]:
     return [topic for topic in listed if isinstance(topic, str) and len(topic) <= 110 and ":" in topic[1:]]
 
 
-def _command(raw: bytes) -> Command | None:
+def _command(raw: bytes | str) -> Command:
     try:
         data = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return None
+        data = None
     if not isinstance(data, dict):
-        return None
+        return Command("", "", raw)
     by = f" (by {data['by']})" if data.get("by") else ""
-    return Command(str(data.get("verb", "")), f"{data.get('reason', '')}{by}"[:300])
+    return Command(str(data.get("verb", "")), f"{data.get('reason', '')}{by}"[:300], raw)

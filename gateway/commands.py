@@ -17,8 +17,6 @@ from gateway.models import GatewayCommand
 logger = logging.getLogger(__name__)
 
 VERBS: Final = ("resume", "open_breaker", "close_breaker")
-#: Commands that wait for a slot at most; older ones are dropped.
-COMMANDS_MAX: Final = 20
 #: Characters of a reason that are kept.
 REASON_MAX: Final = 200
 
@@ -62,7 +60,7 @@ def _queue(client: redis.Redis, record: GatewayCommand) -> None:
     elif record.verb == "close_breaker":
         pipeline.delete(held)
     pipeline.rpush(name, orjson.dumps(message))
-    pipeline.ltrim(name, -COMMANDS_MAX, -1)
+    pipeline.ltrim(name, -keys.COMMANDS_MAX, -1)
     pipeline.execute()
 
 

@@ -47,8 +47,10 @@ FENCE = PREFIX + "fence:{slot}"
 STANDBY = PREFIX + "standby:{slot}"
 #: Why a person keeps the slot's breaker open; absent while nobody does. It outlives processes and leases.
 HELD = PREFIX + "held:{slot}"
-#: List of JSON commands for a slot (``resume``, ``open_breaker``, ``close_breaker``), at most 20.
+#: List of JSON commands for a slot (``resume``, ``open_breaker``, ``close_breaker``), at most COMMANDS_MAX.
 COMMANDS = PREFIX + "commands:{slot}"
+#: Commands that wait for a slot at most; older ones are dropped.
+COMMANDS_MAX = 20
 #: Feed tokens: SHA-256 of the token to JSON, or ``revoked``, with the token's lifetime as TTL.
 TOKEN = PREFIX + "token:{digest}"
 #: The feed token a key holds now, as JSON ``{"nonce","expires"}``; the token itself is never stored.

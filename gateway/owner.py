@@ -101,9 +101,7 @@ class Gateway:
                 async with asyncio.timeout(TIMEOUT):
                     self._wanted = await self._inbox.wanted()
                     for slot in owned:
-                        for command in await self._inbox.commands(slot.slot):
-                            if slot.upstream is not None:
-                                slot.upstream.command(command.verb, command.reason)
+                        await slot.obey()
                     await self._place(await self._inbox.seen(self._own))
             except (RedisError, OSError, TimeoutError):
                 pass  # the writing side says that Redis is away; the last wishes and places stay in force

@@ -75,6 +75,7 @@ class SlotOwner:
         self._adopted: deque[GapWatch] = deque(maxlen=MAX_ADOPTED)
         self._whole_since: float | None = None
         self._held = ""
+        self._obeyed: set[bytes | str] = set()
 
     async def run(self) -> None:
         """Own the slot whenever possible, for ever; the lease is released at the end."""
@@ -116,6 +117,24 @@ class SlotOwner:
             self._adopted.append(watch)
             self._whole_since = None
 
+    async def obey(self) -> None:
+        """Carry out what people asked of this slot, each command once, then take it from the queue.
+
+        In that order none is lost with an answer of Redis, and what is not ours to do stays for the owner.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        commands = await self._inbox.commands(self.slot)
+        if not commands or self.upstream is None or not self.lease.held:
+            return
+        for command in commands:
+            if command.raw not in self._obeyed:
+                self._obeyed.add(command.raw)
+                self.upstream.command(command.verb, command.reason)
+        await self._inbox.done(self.slot, commands, self.upstream.session.retry.held)
+        self._obeyed.clear()
+
     async def _acquire(self) -> bool:
         """Wait for the lease; returns whether another process held it meanwhile."""
         waited, told = False, ""
@@ -141,6 +160,7 @@ class SlotOwner:
             self._held = await self._inbox.held(self.slot)
         self._gaps = GapWatch(self.slot)
         self._adopted.clear()
+        self._obeyed.clear()
         if flow is not None:
             self._gaps.inherit(flow)
 
@@ -180,7 +200,17 @@ class SlotOwner:
                     raise LeaseLost
                 if self.lease.fence != fence:
                     self.announce()
+                    await self._remember_held()
                 self._standbys = await self.lease.standbys()
+
+    async def _remember_held(self) -> None:
+        """Tell a Redis that lost everything, or came back with an old state, who holds the breaker.
+
+        A command that is still queued comes after this and is written then.
+        """
+        if self.upstream is not None:
+            async with asyncio.timeout(TIMEOUT):
+                await self._inbox.remember_held(self.slot, self.upstream.session.retry.held)
 
     async def _permitted(self) -> bool:
         """Wait for a valid lease before an attempt: without one another process may be connected."""

@@ -73,10 +73,10 @@ def test_a_record_outlives_the_account(redis_client, person):
 
 
 def test_the_queue_is_bounded_and_keeps_the_newest(redis_client, person):
-    for number in range(commands.COMMANDS_MAX + 5):
+    for number in range(keys.COMMANDS_MAX + 5):
         commands.give(redis_client, slot="key-1", verb="resume", reason=str(number), by=person)
     reasons = [orjson.loads(raw)["reason"] for raw in redis_client.lrange(QUEUE, 0, -1)]
-    assert reasons == [str(number) for number in range(5, commands.COMMANDS_MAX + 5)]
+    assert reasons == [str(number) for number in range(5, keys.COMMANDS_MAX + 5)]
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor", "admin"])

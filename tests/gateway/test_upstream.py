@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from dataclasses import replace
 
@@ -10,6 +12,8 @@ import pytest
 from redis import Redis
 
 from gateway import keys
+from gateway.bus import connect
+from gateway.bus_inbox import Inbox
 from gateway.retry import RetryPolicy
 from gateway.status import FeedState
 from tests.gateway.upstream_world import RETRY, SLOT, TOPIC, Desk, Simulator, config_for, gateway
@@ -222,6 +226,44 @@ async def test_a_breaker_opened_by_hand_stays_so_for_the_next_process(simulator,
         assert "점검 (by minji)" in status.last_error
         desk.command("close_breaker")
         await desk.session("LIVE")
+
+
+async def test_a_redis_that_lost_everything_learns_again_that_a_person_holds_the_breaker(simulator, desk):
+    held = keys.HELD.format(slot=SLOT)
+    async with gateway(config_for(simulator, lease_ttl=3.0, lease_renew=0.2)):
+        await desk.session("LIVE")
+        desk.command("open_breaker", "점검")
+        await desk.session("PARKED")
+        await desk.until(lambda: desk.client.get(held) == "점검 (by somebody)".encode())
+        desk.client.flushdb()
+        await desk.until(lambda: desk.client.get(held) == "점검 (by somebody)".encode())
+        desk.command("close_breaker")
+        await desk.session("LIVE")
+        await desk.until(lambda: not desk.client.exists(held))
+        assert not desk.client.exists(keys.COMMANDS.format(slot=SLOT))
+        desk.client.flushdb()
+        desk.client.set(held, "of an old snapshot")
+        await desk.until(lambda: not desk.client.exists(held))
+        await desk.session("LIVE")
+
+
+async def test_a_command_stays_queued_until_it_was_carried_out(redis_client):
+    queue, held = keys.COMMANDS.format(slot=SLOT), keys.HELD.format(slot=SLOT)
+    desk = Desk(redis_client)
+    desk.command("open_breaker")
+    redis_client.lpush(queue, "not JSON")
+    async with connect(os.environ["REDIS_URL"]) as client:
+        inbox = Inbox(client)
+        first = await inbox.commands(SLOT)
+        assert [one.verb for one in first] == ["", "open_breaker"]
+        assert await inbox.commands(SLOT) == first
+        redis_client.rpush(queue, b'{"verb":"resume","reason":"pressed meanwhile"}')
+        await inbox.done(SLOT, first, "why")
+        assert [one.verb for one in await inbox.commands(SLOT)] == ["resume"]
+        assert redis_client.get(held) == b"why"
+        await inbox.done(SLOT, await inbox.commands(SLOT), "")
+        assert redis_client.get(held) == b"why"  # resume says nothing of the breaker
+        assert await inbox.commands(SLOT) == []
 
 
 async def test_new_wishes_are_registered_and_lapsed_ones_removed(simulator, desk):
