@@ -20,7 +20,8 @@ from gateway.status import GatewayStatus
 MAX_WISHES = 20_000
 MAX_PROCESSES = 1_000
 MAX_SLOTS = 100
-POLL = 0.5
+#: Seconds between two polls, and the least when clients' wishes change all the time.
+POLL, POLL_LEAST = 0.5, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Inbox:
 
     async def next_poll(self) -> None:
         """Wait until it is time to read again."""
+        await asyncio.sleep(POLL_LEAST)
         try:
             async with asyncio.timeout(POLL):
                 await self._poll_now.wait()

@@ -277,6 +277,21 @@ async def test_new_wishes_are_registered_and_lapsed_ones_removed(simulator, desk
         assert simulator.state()["items"] == 1
 
 
+async def test_wishes_that_change_all_the_time_are_read_twenty_times_a_second_at_most(redis_client):
+    async with connect(os.environ["REDIS_URL"]) as client:
+        inbox, polls, seconds = Inbox(client), 0, 0.5
+        listening = asyncio.create_task(inbox.listen())
+        desk, until = Desk(redis_client), time.monotonic() + seconds
+        await desk.until(lambda: redis_client.pubsub_numsub(keys.WANTED_CHANNEL)[0][1] == 1)
+        while time.monotonic() < until:
+            redis_client.publish(keys.WANTED_CHANNEL, b"")
+            await inbox.next_poll()
+            polls += 1
+        listening.cancel()
+        await asyncio.wait([listening])
+        assert polls <= 20 * seconds + 1
+
+
 async def test_more_items_than_the_connection_holds_are_told_and_the_rest_flows(simulator, desk):
     desk.want(*(f"0B:{number:06}" for number in range(230)), TOPIC)
     async with gateway(config_for(simulator, items_per_connection=250, reg_per_second=20.0)):
