@@ -122,13 +122,20 @@ class Gateway:
             await self._take_over(before, placement)
 
     async def _take_over(self, before: Placement, placement: Placement) -> None:
-        """Put ``placement`` in force; items that come from another slot bring the gap they had there."""
-        self._placement = placement
+        """Put ``placement`` in force; items that come from another slot bring the gap they had there.
+
+        Nothing is awaited from the first gap taken over until the items are asked for: a row in between would
+        end a gap of items that are not registered yet.
+        """
+        moves = []
         for slot in self._slots:
             here = set(placement.items.get(slot.slot, ())).difference(before.items.get(slot.slot, ()))
             for other, items in before.items.items():
                 if (moved := here.intersection(items)) and (flow := await self._inbox.flow(other)):
-                    slot.adopt(flow, moved)
+                    moves.append((slot, flow, moved))
+        self._placement = placement
+        for slot, flow, moved in moves:
+            slot.adopt(flow, moved)
 
     def _seats(self, seen: Seen) -> dict[str, Seat]:
         """Return the slots that some process owns.

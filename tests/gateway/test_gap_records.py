@@ -9,6 +9,9 @@ import pytest
 import redis
 import websockets
 
+from gateway import keys
+from gateway.gaps import Flow
+from gateway.placement import Placement
 from gateway.status import MAX_GAPS, read_gaps
 from tests.gateway.feed_world import Feed, reg, web_server
 from tests.gateway.upstream_world import SLOT, TOPIC, Desk, Simulator, config_for, gateway
@@ -92,6 +95,30 @@ async def test_a_gateway_that_starts_again_knows_when_the_last_one_ended(simulat
     assert gap.reason == "owner"
     assert ended - 2.5 <= gap.since <= ended
     assert gap.until > ended
+
+
+async def test_the_gap_of_each_lost_key_is_kept_although_rows_arrive_while_it_is_read(tmp_path, desk):
+    lost = {f"key-{number}": f"{200_000 + number}" for number in range(2, 17)}
+    busy = Simulator(tmp_path, "--pace", "50")
+    busy.start()
+    here = tuple(f"{100_000 + number}" for number in range(20))
+    desk.want(*(f"0B:{item}" for item in (*here, *lost.values())))
+    placed = {SLOT: here, **{slot: (item,) for slot, item in lost.items()}}
+    desk.client.set(keys.PLACEMENT, Placement(placed).encode())
+    desk.client.sadd(keys.SLOTS, *lost)
+    for slot, item in lost.items():
+        desk.client.set(keys.LEASE.format(slot=slot), "another:1:x|1", px=60_000)
+        desk.client.set(keys.FLOW.format(slot=slot), Flow(at=time.time(), topics=(f"0B:{item}",)).encode())
+    try:
+        async with gateway(config_for(busy)):
+            await desk.told(lambda status: status.topics == 20)
+            await desk.rows(5, "0B:100000")
+            desk.client.delete(*(keys.LEASE.format(slot=slot) for slot in lost))
+            await desk.until(lambda: len(read_gaps(desk.client, SLOT)) >= len(lost), "each gap is recorded")
+    finally:
+        busy.stop()
+    found = [topic for gap in read_gaps(desk.client, SLOT) for topic in gap.topics]
+    assert sorted(found) == [f"0B:{item}" for item in sorted(lost.values())]
 
 
 async def test_the_newest_two_hundred_are_kept(simulator, desk):
