@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from gateway import auth, tickets
+from gateway import auth, keys, tickets
 from gateway.consumer import FeedConsumer
 from gateway.feed_service import existing_service, feed_service
 from gateway.models import FeedKey
+from gateway.status import Gap
 from tests.conditions import wait_until
 from tests.gateway.feed_world import Upstream, reg
 
@@ -299,6 +300,31 @@ async def test_a_topic_removed_and_registered_again_at_once_brings_its_last_valu
             pass
         for text in (reg(other), reg("005930", trnm="REMOVE"), reg("005930")):
             client.socket.input_queue.put_nowait({"type": "websocket.receive", "text": text})
+    await client.socket.disconnect()
+
+
+async def test_gaps_that_began_together_are_all_told_and_each_once(service, redis_client):
+    client = await Client().open()
+    await client.login()
+    await client.send(reg("005930", "000660"))
+    assert (await client.receive())["trnm"] == "REG"
+    upstream = Upstream(redis_client)
+    await asyncio.to_thread(wait_until, lambda: upstream.publish(1) > 0)
+    # Items that left one slot in two steps: the slot that took them was told the same beginning twice.
+    began = [
+        Gap(slot="key-1", since=1.0, until=2.0, topics=(f"0B:{item}",), count=1, reason="owner")
+        for item in ("005930", "000660")
+    ]
+    for gap in (*began, began[0]):
+        redis_client.publish(keys.GAPS_CHANNEL, gap.encode())
+    upstream.publish(2)
+    told: list[str] = []
+    seen: list[str] = []
+    while "-2" not in seen:
+        frame = await client.receive()
+        told += frame["topics"] if frame.get("code") == "B1008" else []
+        seen += [row["values"]["10"] for row in frame.get("data", [])]
+    assert told == ["0B:005930", "0B:000660"]
     await client.socket.disconnect()
 
 
