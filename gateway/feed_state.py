@@ -13,6 +13,9 @@ KST = timezone(timedelta(hours=9), "KST")
 #: A status not repeated for this long is gone, in seconds (the TTL of the key).
 STATUS_TTL = 15.0
 
+#: Seconds after which a silent slot's items have moved to another, or are named as having no place.
+MOVED_AFTER = 60.0
+
 _CODES = {
     FeedState.LIVE: System.LIVE,
     FeedState.RECONNECTING: System.RECONNECTING,
@@ -98,11 +101,16 @@ class StateTracker:
         self._heard = wall
 
     def view(self, now: float, wall: float) -> FeedView:
-        """Return the state to tell; without a fresh status it is never live."""
+        """Return the state to tell; without a fresh status it is never live.
+
+        A slot that carries nothing says nothing about the rows: its items are with the others.
+        """
         if not self._bus_up:
             return FeedView(state=FeedState.RECONNECTING, as_of=self._heard, details={"cause": "bus"})
-        fresh = [item for item in self._statuses.values() if now - item[1] < STATUS_TTL]
-        if not fresh or len(fresh) < len(self._statuses):
+        known = [item for item in self._statuses.values() if now - item[1] < MOVED_AFTER]
+        known = [item for item in known if item[0].wanted != 0] or known
+        fresh = [item for item in known if now - item[1] < STATUS_TTL]
+        if not fresh or len(fresh) < len(known):
             return FeedView(state=FeedState.RECONNECTING, as_of=self._heard, details={"cause": "gateway"})
         status, heard = min(fresh, key=lambda item: _WORST_FIRST.index(item[0].feed))
         retry = status.next_retry_s

@@ -21,11 +21,13 @@ MAX_UNACKNOWLEDGED = 4
 class Places:
     """What is registered on a connection (``topics``, with those that linger) and what is not.
 
+    ``wanted`` is how many topics are its task, registered or not.
     ``settled`` says that all that has a place is registered; ``silent`` topics brought no row although they
     should.
     """
 
     topics: tuple[str, ...]
+    wanted: int
     unplaced: tuple[str, ...]
     silent: tuple[str, ...]
     capacity: int
@@ -57,6 +59,7 @@ class Registrar:
         planner = self.planner
         return Places(
             topics=tuple(sorted(planner.registered)),
+            wanted=len(planner.wanted),
             unplaced=planner.unplaced,
             silent=self.silence.topics(now) if others_tick else (),
             capacity=planner.cap,

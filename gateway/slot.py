@@ -312,6 +312,7 @@ class SlotOwner:
             mode=str(self._config.mode),
             url=self._config.ws_url,
             topics=view.registered,
+            wanted=places.wanted,
             capacity=places.capacity,
             free=places.free,
             unplaced=len(places.unplaced),

@@ -34,6 +34,7 @@ class GatewayStatus:
 
     ``session`` is the session machine's state (IDLE, TOKEN, …), ``feed`` what clients are told,
     ``breaker`` one of closed, open, half_open. ``owner`` names the process that holds the lease.
+    ``wanted`` counts the topics that are this connection's task, None when it is of an older version.
     ``capacity`` is how many items the connection can hold, ``free`` how many more. ``unplaced`` topics have
     no place on any key, ``silent`` ones were accepted and brought no row although others tick; the first
     ``NAMES`` of each are named.
@@ -53,6 +54,7 @@ class GatewayStatus:
     mode: str = "simulator"
     url: str = ""
     topics: int = 0
+    wanted: int | None = None
     capacity: int = 0
     free: int = 0
     unplaced: int = 0

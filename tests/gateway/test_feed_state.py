@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.feed_state import STATUS_TTL, StateTracker
+from gateway.feed_state import MOVED_AFTER, STATUS_TTL, StateTracker
 from gateway.status import FeedState, GatewayStatus
 
 WALL = 1_795_400_000.0
@@ -54,6 +54,24 @@ def test_a_dead_bus_is_reconnecting_whatever_was_known():
 
 def test_the_worst_of_several_sessions_is_told():
     assert tracker(status(), status(FeedState.STALE, "key-2")).view(0.0, WALL).state is FeedState.STALE
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [((5, 0), FeedState.LIVE), ((5, 1), FeedState.PARKED), ((0, 0), FeedState.PARKED)],
+)
+def test_a_key_whose_items_are_with_another_is_no_reason_for_alarm(wanted, told):
+    mine = tracker(status(wanted=wanted[0]), status(FeedState.PARKED, "key-2", wanted=wanted[1], fence=11))
+    assert mine.view(0.0, WALL).state is told
+
+
+def test_a_key_that_is_gone_for_good_is_reconnecting_until_its_items_have_moved():
+    mine = tracker(status(slot="key-2", wanted=5, fence=9))
+    for now in (0.0, STATUS_TTL + 1, MOVED_AFTER - 0.1):
+        mine.update(status(wanted=5, at=WALL + now), now, WALL + now)
+        expected = FeedState.LIVE if now == 0 else FeedState.RECONNECTING
+        assert mine.view(now, WALL).state is expected
+    assert mine.view(MOVED_AFTER + 0.1, WALL).state is FeedState.LIVE
 
 
 def test_a_replaced_owner_is_not_believed():
