@@ -228,7 +228,9 @@ class SlotOwner:
         if self._elsewhere:
             rows = tuple(row for row in rows if split_topic(row.topic)[1] not in self._elsewhere)
         self._bus.publish(self.lease, rows)
-        if (self._gaps.open or self._adopted) and self.upstream is not None:
+        waiting = self._gaps.open or self._adopted
+        # While nothing gets through no row ends a gap, and a look at each frame costs more than the rows.
+        if waiting and self.upstream is not None and self._bus.down_since is None and self.lease.held:
             self._look(self.upstream.session.view(time.monotonic()))
 
     def _record(self, record: Record, at: float) -> None:
