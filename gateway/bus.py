@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
@@ -115,6 +115,8 @@ class Bus:
         self.down_since: float | None = None
         self.written_at = time.monotonic()
         self.rows_dropped = 0
+        #: Slots whose newest rows Redis refused, since it does not know their lease; see :meth:`confirmed`.
+        self.refused: set[str] = set()
         self.lag_ms: float | None = None
 
     # -- what sessions hand over (never waits) ---------------------------------------------------------
@@ -155,8 +157,13 @@ class Bus:
         self._waiting.gaps.append((holder, gap))
         self._dirty.set()
 
+    def confirmed(self, slot: str) -> None:
+        """Take note that Redis knows the slot's lease."""
+        self.refused.discard(slot)
+
     def forget(self, holder: Holder) -> None:
         """Drop what waits of a lease that is over."""
+        self.refused.discard(holder.slot)
         waiting = self._waiting
         for key in [key for key in waiting.rows if key[0] is holder]:
             lost = sum(map(len, waiting.rows.pop(key).values()))
@@ -210,8 +217,11 @@ class Bus:
             self.lag_ms = (time.monotonic() - taken.since) * 1000
         self.written_at = time.monotonic()
         self._came_back()
-        for holder in {holder for holder, reply in zip(writers, replies, strict=False) if not reply}:
-            self._on_refused(holder.slot)
+        for (holder, rows), reply in zip(writers, replies, strict=False):
+            if not reply:
+                self.rows_dropped += rows
+                self.refused.add(holder.slot)
+                self._on_refused(holder.slot)
 
     async def last_topics(self) -> None:
         """Learn which last values an earlier owner left, so that their number stays bounded.
@@ -228,13 +238,14 @@ class Bus:
 
     def _publish(
         self, pipe: Pipeline, taken: _Waiting, last: dict[str, tuple[Holder, bytes]]
-    ) -> list[Holder]:
-        """Add rows and last values to ``pipe``, one script for each lease; returns their holders in order.
+    ) -> list[tuple[Holder, int]]:
+        """Add rows and last values to ``pipe``, one script for each lease; returns holders and rows in order.
 
         The lease is checked here, since a process may have slept since it queued the rows, and once more by
         Redis, since it may sleep between the check and the write.
         """
         jobs: dict[tuple[Holder, str], tuple[list[bytes | str], list[bytes | str]]] = {}
+        counts: Counter[tuple[Holder, str]] = Counter()
         for topic, (holder, raw) in last.items():
             jobs.setdefault((holder, holder.text), ([], []))[0].extend((topic, raw))
         for (holder, text), topics in taken.rows.items():
@@ -244,13 +255,14 @@ class Bus:
             stamp = f"{text.rpartition('|')[2]}|".encode()
             words = jobs.setdefault((holder, text), ([], []))[1]
             for topic, rows in topics.items():
+                counts[holder, text] += len(rows)
                 words.extend((keys.ROWS_CHANNEL.format(topic=topic), stamp + b",".join(rows)))
         for (holder, text), (values, messages) in jobs.items():
             names = (keys.LEASE.format(slot=holder.slot), keys.LAST)
             pipe.execute_command(
                 "EVAL", scripts.PUBLISH, len(names), *names, text, len(values), *values, *messages
             )
-        return [holder for holder, _ in jobs]
+        return [(job[0], counts[job]) for job in jobs]
 
     def _words(self, taken: _Waiting) -> Iterator[tuple[str | bytes | int, ...]]:
         """Yield the Redis commands that write the rest of ``taken``."""

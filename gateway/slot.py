@@ -99,7 +99,8 @@ class SlotOwner:
                     await self.lease.release()
 
     def doubt(self) -> None:
-        """Look after the lease now: Redis does not know it any more."""
+        """Look after the lease now: Redis does not know it any more, and refused rows."""
+        self.announce()
         self._doubt.set()
 
     def want(self, topics: Iterable[str], elsewhere: frozenset[str]) -> None:
@@ -198,6 +199,7 @@ class SlotOwner:
             with suppress(RedisError, OSError):
                 if not await self.lease.acquire():
                     raise LeaseLost
+                self._bus.confirmed(self.slot)
                 if self.lease.fence != fence:
                     self.announce()
                     await self._remember_held()
@@ -273,6 +275,8 @@ class SlotOwner:
         """Return why rows do not flow, and since when (monotonic seconds) where that is known exactly."""
         if self._bus.down_since is not None:
             return Cause.REDIS, self._bus.written_at
+        if self.slot in self._bus.refused:
+            return Cause.REDIS, None
         if not self.lease.held:
             return Cause.OWNER, None
         if view.state is State.IDLE:

@@ -15,6 +15,7 @@ from gateway import keys
 from gateway.bus import TIMEOUT, Bus, connect
 from gateway.lease import STANDBY_TTL, Lease
 from gateway.protocol import Row
+from gateway.status import read_gaps
 from tests.conditions import wait_until
 from tests.gateway.upstream_world import SLOT, TOPIC, Desk, Simulator, config_for, gateway, manage
 from tests.services import free_port, start_valkey, stop
@@ -182,7 +183,7 @@ async def test_redis_itself_refuses_rows_of_an_owner_that_still_believes_in_its_
         assert old.held
         await both[0].flush()
         assert published(heard) == ([b'%d|{"values":{"10":"2"}}' % new.fence] if taken else [])
-        assert refused == [SLOT]
+        assert (refused, both[0].rows_dropped) == ([SLOT], 1)
         last = redis_client.hget(keys.LAST, TOPIC)
         assert (last or b"").startswith(b"%d|" % new.fence if taken else b"")
 
@@ -206,6 +207,8 @@ async def test_an_owner_whose_lease_redis_lost_takes_it_again_at_once(simulator,
         after = await desk.told(lambda status: status.fence > before.fence)
         assert int(rows[-1].partition(b"|")[0]) == after.fence
         assert after.attempts_total == 1
+        (gap,) = await desk.until(lambda: read_gaps(desk.client, SLOT), "the refused row is told as a gap")
+        assert (gap.reason, gap.topics) == ("redis", (TOPIC,))
 
 
 async def test_standbys_are_the_others_that_reported_lately(redis_client):
