@@ -32,6 +32,8 @@ HELD_MAX, HELD_SIZE = 64, 64 * 1024
 BURST = 200.0
 #: Seconds that a client is told to wait while logins cannot be checked.
 UNAVAILABLE_RETRY = 5.0
+#: Closes by clients are counted by these codes; others, which a client can invent, are one.
+CLIENT_CODES = frozenset({1000, 1001, 1002, 1005, 1006, 1007, 1009})
 #: A token longer than this is none of ours.
 TOKEN_MAX = 512
 
@@ -132,7 +134,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         """Count how connections end that the client closed."""
         if self._verdict is None:
-            self.service.hub.closes[str(code)] += 1
+            self.service.hub.closes[str(code) if code in CLIENT_CODES else "other"] += 1
 
     async def _frame(self, text: str) -> None:
         trnm, body = feed_frames.parse(text)

@@ -185,6 +185,14 @@ async def test_everything_is_given_back_however_the_connection_ends(service, how
         await one.socket.disconnect()
 
 
+async def test_codes_that_clients_invent_are_counted_as_one(service):
+    for code in (1000, 4401, 1012, 3000, 4999):
+        client = await Client().open()
+        await client.login()
+        await client.socket.disconnect(code=code)
+    assert feed_service().hub.closes == {"1000": 1, "other": 4}
+
+
 async def test_a_draining_process_takes_nobody_in(service):
     member = await Client().open()
     await member.login()
