@@ -52,7 +52,6 @@ class FeedConsumer(AsyncWebsocketConsumer):
         # A TaskGroup and an ExitStack would take a tenth of an idle connection's memory.
         self._tasks: set[asyncio.Task[None]] = set()
         self._places: list[AbstractContextManager[None]] = []
-        self._principal: Principal | None = None
         self._client: Client | None = None
         self._verdict: Verdict | None = None
         self._pump_task: asyncio.Task[None] | None = None

@@ -17,15 +17,12 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.feed_sink import Frame
+from gateway.protocol import MARKET_WIDE_TYPES, PRIVATE_TYPES
 
-#: Types about one account's orders and holdings; never shared.
-ACCOUNT_TYPES = frozenset({"00", "04"})
 #: Real-time types that carry market data.
 MARKET_TYPES = frozenset(
     ("0A", "0B", "0C", "0D", "0E", "0F", "0G", "0H", "0I", "0J", "0U", "0g", "0m", "0s", "0u", "0w", "1h")
 )
-#: Types that may be registered without an item.
-MARKET_WIDE_TYPES = frozenset({"0s", "1h"})
 CONDITION_SEARCH = frozenset({"CNSRLST", "CNSRREQ", "CNSRCLR", "GCNSRLST", "GCNSRREQ", "GCNSRCLR"})
 #: What a client may send back without meaning anything by it.
 IGNORED = frozenset({"PING", "PONG", "SYSTEM", "REAL"})
@@ -201,7 +198,7 @@ def check_pair(trnm: str, kind: str, item: str) -> None:
     Raises:
         BadFrame: the type is private or unknown, or the item is not an item code.
     """
-    if kind in ACCOUNT_TYPES:
+    if kind in PRIVATE_TYPES:
         message = _("Type %(type)s is about one account and is never shared.") % {"type": kind}
         raise BadFrame(trnm, Code.NOT_ALLOWED, message)
     if kind not in MARKET_TYPES:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from gateway.feed_frames import System, system
+from gateway.protocol import KST
 from gateway.status import FeedState, GatewayStatus
 
-KST = timezone(timedelta(hours=9), "KST")
 #: A status not repeated for this long is gone, in seconds (the TTL of the key).
 STATUS_TTL = 15.0
 
@@ -66,13 +66,12 @@ class FeedView:
 class StateTracker:
     """Keeps each slot's newest status; ``now`` are monotonic seconds, ``wall`` unix seconds."""
 
-    def __init__(self, now: float, wall: float) -> None:
+    def __init__(self, wall: float) -> None:
         self._statuses: dict[str, tuple[GatewayStatus, float]] = {}
         self._fences: frozenset[int] = frozenset()
         self._newest = 0
         self._bus_up = False
         self._heard = wall
-        self._started = now
 
     @property
     def heard(self) -> float:

@@ -105,7 +105,7 @@ class Hub:
         self._flush_due = False
         self._flushed_at = 0.0
         self._rows_gone = self._dropped_gone = 0
-        self.state = StateTracker(clock(), wall())
+        self.state = StateTracker(wall())
         self.clients: set[Client] = set()
         self.closes: Counter[str] = Counter()
         #: Rows from the bus that some client wanted, since the start.

@@ -15,7 +15,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from gateway.feed_frames import ACCOUNT_TYPES, MARKET_TYPES, is_item
+from gateway.feed_frames import MARKET_TYPES, is_item
+from gateway.protocol import PRIVATE_TYPES
 
 
 def digest(secret: str) -> str:
@@ -35,7 +36,7 @@ def validate_types(value: Any) -> None:
     """
     if not isinstance(value, list) or any(not isinstance(code, str) for code in value):
         raise ValidationError(_('Give a list of type codes, for example ["0B", "0D"].'))
-    if private := ACCOUNT_TYPES.intersection(value):
+    if private := PRIVATE_TYPES.intersection(value):
         raise ValidationError(
             _("Account types are never shared: %(types)s."), params={"types": ", ".join(sorted(private))}
         )

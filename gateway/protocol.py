@@ -29,12 +29,13 @@ TOKEN_MISSING: Final = 805002
 INVALID_TOKEN: Final = 8005
 KICKED: Final = "R10001"
 NO_HEARTBEAT: Final = "R10002"
-NO_LOGIN: Final = "R10004"
 
-#: Types registered with an empty item although their rows carry one (or carry an empty one).
-ITEMLESS_TYPES: Final = frozenset({"00", "04", "0s", "1h"})
-#: Types that belong to one account and are never shared.
+#: Types about one account's orders and holdings; never shared.
 PRIVATE_TYPES: Final = frozenset({"00", "04"})
+#: Types of the whole market.
+MARKET_WIDE_TYPES: Final = frozenset({"0s", "1h"})
+#: Types registered with an empty item although their rows carry one (or carry an empty one).
+ITEMLESS_TYPES: Final = PRIVATE_TYPES | MARKET_WIDE_TYPES
 
 #: Longest excerpt of a foreign text kept in an error, in characters.
 EXCERPT: Final = 200

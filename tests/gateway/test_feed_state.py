@@ -18,7 +18,7 @@ def status(feed=FeedState.LIVE, slot="key-1", at=WALL, fence=10, **fields: Any):
 
 
 def tracker(*statuses):
-    made = StateTracker(0.0, WALL)
+    made = StateTracker(WALL)
     made.bus(True)
     for one in statuses:
         made.update(one, 0.0, WALL)
