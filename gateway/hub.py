@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from gateway.config import FeedConfig
 from gateway.feed_frames import PING, Close, System, Verdict, count_rows, last_row, real, split_rows, system
@@ -25,14 +26,21 @@ GAP_NAMES = 50
 #: Topics that are named to a client which lost them.
 TOLD_MAX = 50
 
+#: Clients of one group. More with the same topics make another: while one is written to, rows that arrive
+#: can still go out with the next, so that nobody waits for two rounds of all clients.
+GROUP_MAX = 250
+#: Seconds of writing after which the loop gets a turn, so that rows are read between two groups.
+SLICE = 0.003
+
 Schedule = Callable[[float, Callable[[], None]], object]
 
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """Clients that want exactly the same topics, and the rows that wait for their next frame.
+    """Some of the clients that want exactly the same topics, and the rows that wait for their next frame.
 
     ``restored`` are unix seconds of last values among those rows, which are older than they look.
+    ``flushed_at`` is in monotonic seconds.
     """
 
     topics: frozenset[str]
@@ -40,6 +48,7 @@ class Group:
     pending: list[TopicRows] = field(default_factory=list)
     size: int = 0
     restored: dict[str, float] = field(default_factory=dict)
+    flushed_at: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
@@ -47,7 +56,7 @@ class Topic:
     """One topic that some client wants. ``last_at`` is in unix seconds, ``rows`` came since it is wanted."""
 
     name: str
-    groups: set[Group] = field(default_factory=set)
+    groups: dict[Group, None] = field(default_factory=dict)
     fence: int = 0
     last: bytes | None = None
     last_at: float = 0.0
@@ -100,10 +109,9 @@ class Hub:
         self._wall = wall
         self._topics: dict[str, Topic] = {}
         self._new: set[str] = set()
-        self._groups: dict[frozenset[str], Group] = {}
-        self._dirty: set[Group] = set()
+        self._groups: dict[frozenset[str], list[Group]] = {}
+        self._dirty: dict[Group, None] = {}
         self._flush_due = False
-        self._flushed_at = 0.0
         self._rows_gone = self._dropped_gone = 0
         self.state = StateTracker(wall())
         self.clients: set[Client] = set()
@@ -195,7 +203,7 @@ class Hub:
                     self._flush_group(group)
                 group.pending.append((name, part))
                 group.size += len(part) + 1
-                self._dirty.add(group)
+                self._dirty[group] = None
         self._plan_flush()
 
     def restore(self, name: str, fence: int, at: float, row: bytes) -> None:
@@ -213,7 +221,7 @@ class Hub:
     def gap(self, gap: Gap) -> None:
         """Tell the clients whose topics are concerned that rows may be missing."""
         missed = frozenset(gap.topics)
-        for group in self._groups.values():
+        for group in chain.from_iterable(self._groups.values()):
             if not (mine := sorted(missed & group.topics)):
                 continue
             frame = system(
@@ -288,23 +296,30 @@ class Hub:
             self._topics_changed()
 
     def _join(self, client: Client, topics: frozenset[str]) -> Group:
-        group = self._groups.get(topics)
-        if group is None:
-            group = self._groups[topics] = Group(topics)
+        alike = self._groups.get(topics)
+        if alike is None:
+            alike = self._groups[topics] = []
             self._new |= topics - self._topics.keys()
+        group = next((one for one in alike if len(one.members) < GROUP_MAX), None)
+        if group is None:
+            group = Group(topics)
+            alike.append(group)
             for name in topics:
-                self._topics.setdefault(name, Topic(name)).groups.add(group)
+                self._topics.setdefault(name, Topic(name)).groups[group] = None
         else:
             self._flush_group(group)
         group.members.add(client)
         return group
 
     def _drop_group(self, group: Group) -> None:
-        del self._groups[group.topics]
-        self._dirty.discard(group)
+        alike = self._groups[group.topics]
+        alike.remove(group)
+        if not alike:
+            del self._groups[group.topics]
+        self._dirty.pop(group, None)
         for name in group.topics:
             topic = self._topics[name]
-            topic.groups.discard(group)
+            topic.groups.pop(group, None)
             if not topic.groups:
                 del self._topics[name]
                 self._new.discard(name)
@@ -313,19 +328,27 @@ class Hub:
         if self._flush_due or not self._dirty:
             return
         self._flush_due = True
-        wait = self._flushed_at + self._config.flush_ms / 1000 - self._clock()
-        self._schedule(max(0.0, wait), self._flush)
+        self._schedule(max(0.0, self._due_in(next(iter(self._dirty)))), self._flush)
+
+    def _due_in(self, group: Group) -> float:
+        return group.flushed_at + self._config.flush_ms / 1000 - self._clock()
 
     def _flush(self) -> None:
+        """Write to the groups that are due, the longest waiting first, for one slice of time."""
         self._flush_due = False
-        self._flushed_at = self._clock()
+        until = self._clock() + SLICE
         while self._dirty:
-            self._flush_group(self._dirty.pop())
+            group = next(iter(self._dirty))
+            if self._due_in(group) > 0 or self._clock() > until:
+                break
+            self._flush_group(group)
+        self._plan_flush()
 
     def _flush_group(self, group: Group) -> None:
-        self._dirty.discard(group)
+        self._dirty.pop(group, None)
         if not group.pending:
             return
+        group.flushed_at = self._clock()
         if group.restored:
             ages, group.restored = group.restored, {}
             for client in group.members:

@@ -11,7 +11,7 @@ from gateway.config import FeedConfig
 from gateway.feed_frames import Close, Registration, Verdict
 from gateway.feed_queue import ClientQueue
 from gateway.feed_registrations import Registrations, Rights
-from gateway.hub import GAP_NAMES, Client, Hub
+from gateway.hub import GAP_NAMES, GROUP_MAX, Client, Hub
 from gateway.status import FeedState, Gap, GatewayStatus
 
 
@@ -386,3 +386,31 @@ def test_changed_rights_do_not_bring_a_client_back_that_left_meanwhile(world):
     world.hub.restrict(client, Rights(items=frozenset({"005930"})))
     assert world.hub.topics == frozenset()
     assert client.group is None
+
+
+def test_rows_that_come_while_many_are_written_to_go_out_with_those_who_wait():
+    world = World()
+    early, *_, late = [world.join("0B:005930")[0] for _ in range(GROUP_MAX + 1)]
+
+    def spend():
+        world.now += 0.0001
+
+    for client in world.hub.clients:
+        client.queue._wake = spend  # what writing to one client costs
+    world.hub.publish("0B:005930", 1, row("1"))
+    world.due.pop(0)[1]()
+    assert (len(early.queue), len(late.queue)) == (1, 0), "the loop gets its turn after a group"
+
+    world.hub.publish("0B:005930", 1, row("2"))
+
+    assert [len(frame["data"]) for frame in world.frames(late)] == [2]
+    assert [len(frame["data"]) for frame in world.frames(early)] == [1, 1]
+
+
+def test_a_group_that_a_client_left_takes_the_next_one():
+    world = World()
+    clients = [world.join("0B:005930")[0] for _ in range(GROUP_MAX)]
+    world.hub.remove(clients[0])
+
+    assert world.join("0B:005930")[0].group is clients[1].group
+    assert world.join("0B:005930")[0].group is not clients[1].group
