@@ -65,6 +65,8 @@ class Upstream:
         self._permitted = permitted
         self._outbox: asyncio.Queue[str] = asyncio.Queue(MAX_OUTBOX)
         self._work: asyncio.Task[None] | None = None
+        #: Held while a socket exists: never two connections at a time, however fast they are given up.
+        self._line = asyncio.Lock()
         self._generation = 0
         self._wake = asyncio.Event()
         self._sleeps_until = 0.0
@@ -114,6 +116,7 @@ class Upstream:
 
     def _apply(self, actions: list[Action]) -> None:
         changed = overflow = False
+        generation = self._generation
         for action in actions:
             match action:
                 case Publish(rows):
@@ -138,7 +141,8 @@ class Upstream:
         if changed:
             self._on_change()
         if overflow:
-            self._broke(self._generation, "timeout", "the server sends but does not read")
+            # Of the connection that these frames were for, unless the same actions gave it up already.
+            self._broke(generation, "timeout", "the server sends but does not read")
         due = self.session.deadline(time.monotonic())
         if due is not None and due < self._sleeps_until:
             self._wake.set()
@@ -146,16 +150,7 @@ class Upstream:
     def _launch(self, work: Coroutine[Any, Any, None]) -> None:
         self._generation += 1
         self._outbox = asyncio.Queue(MAX_OUTBOX)
-        self._work = self._tasks.create_task(self._after(self._work, work))
-
-    async def _after(self, earlier: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> None:
-        """Do ``work`` once what came before has let go of its socket: never two connections at a time."""
-        try:
-            if earlier is not None and not earlier.done() and earlier is not asyncio.current_task():
-                await asyncio.wait([earlier])
-            await work
-        finally:
-            work.close()
+        self._work = self._tasks.create_task(work)
 
     def _give_up(self) -> None:
         self._generation += 1
@@ -177,6 +172,10 @@ class Upstream:
 
     async def _connect(self) -> None:
         generation = self._generation
+        async with self._line:
+            await self._connect_and_converse(generation)
+
+    async def _connect_and_converse(self, generation: int) -> None:
         try:
             async with asyncio.timeout(self._config.open_timeout):
                 socket = await connect(

@@ -218,6 +218,22 @@ async def test_a_breaker_opened_by_hand_disconnects_and_closing_it_connects(simu
         assert await desk.rows()
 
 
+async def test_a_breaker_that_is_played_with_leaves_one_connection_and_no_work_behind(simulator, desk):
+    async with gateway(config_for(simulator)):
+        await desk.session("LIVE")
+        simulator.switch("half-open")  # the old connection takes its time to close
+        for number in range(3):
+            desk.command("open_breaker", f"try {number}")
+            desk.command("close_breaker", f"try {number}")
+        seen = []
+        await desk.until(lambda: seen.append(simulator.state()["open"]) or 0 in seen, "it let go")
+        simulator.switch("none")
+        await desk.until(
+            lambda: seen.append(simulator.state()["open"]) or desk.state() == "LIVE", "live again"
+        )
+        assert max(seen) == 1
+
+
 async def test_a_breaker_opened_by_hand_stays_so_for_the_next_process(simulator, desk):
     desk.client.set(keys.HELD.format(slot=SLOT), "점검 (by minji)")
     async with gateway(config_for(simulator)):

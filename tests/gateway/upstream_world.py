@@ -164,7 +164,7 @@ class Desk:
     def command(self, verb: str, reason: str = "a test") -> None:
         """Ask the slot for something, as the portal does."""
         body = {"verb": verb, "reason": reason, "by": "somebody", "at": 0}
-        self.client.lpush(keys.COMMANDS.format(slot=SLOT), orjson.dumps(body))
+        self.client.rpush(keys.COMMANDS.format(slot=SLOT), orjson.dumps(body))
         self.client.publish(keys.WANTED_CHANNEL, b"")
 
     async def until(self, condition: Callable[[], T], what: str = "", within: float = 20.0) -> T:
