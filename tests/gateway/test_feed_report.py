@@ -108,7 +108,7 @@ def member(name: str, *topics: str) -> Client:
 
 
 def test_a_process_reports_queue_dropped_topics_and_rates(redis_client: redis.Redis) -> None:
-    hub = Hub(FeedConfig(queue_frames=1), schedule=lambda delay, call: call())
+    hub = Hub(FeedConfig(queue_frames=1, flush_ms=0), schedule=lambda delay, call: call())
     reporter = FeedReporter(None, hub, process="a")  # type: ignore[arg-type] # nothing is written here
     slow, idle = member("slow"), member("idle")
     for client in (slow, idle):
