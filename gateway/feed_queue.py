@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gateway.config import FeedConfig
-from gateway.feed_frames import Close, System, Verdict, count_rows, last_row, real, system
+from gateway.feed_frames import Close, System, Verdict, last_row, real, system
 from gateway.feed_sink import Frame, Sink
 
 #: A frame ends before it grows over this many bytes; common clients refuse frames over 1 MiB.
@@ -95,12 +95,13 @@ class ClientQueue:
                 self.rows_out += frame.rows
                 return
             self._over_since = now
-        for topic, row in rows:
-            dropped = count_rows(row) - (topic not in self._newest)
-            self._dropped += dropped
-            self.dropped_total += dropped
-            self._newest.pop(topic, None)
-            self._newest[topic] = last_row(row)
+        if frame.newest is None:
+            frame.newest = {topic: last_row(row) for topic, row in rows}
+        known = len(self._newest)
+        self._newest |= frame.newest
+        dropped = frame.rows - (len(self._newest) - known)
+        self._dropped += dropped
+        self.dropped_total += dropped
         self.check(now)
 
     def forget(self, topics: frozenset[str]) -> None:

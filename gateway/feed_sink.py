@@ -26,6 +26,8 @@ class Frame:
     rows: int = 0
     wire: bytes | None = field(default=None, repr=False)
     _text: str | None = field(default=None, repr=False)
+    #: The newest row of each topic, made once for all receivers that get no more than these.
+    newest: dict[str, bytes] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.payload)
