@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,10 +32,16 @@ uint64_t now_us(void) {
     return (uint64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
 }
 
+double spun_cpu;
+
+double thread_cpu(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return used.tv_sec + used.tv_nsec / 1e9;
+}
+
 double own_cpu(void) {
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    return used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+    return thread_cpu() - spun_cpu;
 }
 
 void watch_server(int pid) {

@@ -64,7 +64,9 @@ extern uint64_t published;
 /* common.c */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 uint64_t now_us(void);
-double own_cpu(void);
+double thread_cpu(void); /* seconds */
+double own_cpu(void);    /* seconds, without what was spent looking for events that did not come */
+extern double spun_cpu;
 void watch_server(int pid);
 struct server_sample server_now(void);
 char *read_file(const char *path, size_t *length);

@@ -13,6 +13,7 @@
 /* Latencies fall into slots of 1/512 of their size. */
 #define SUB_BITS 9
 #define HISTOGRAM (64 << SUB_BITS)
+#define RCVBUF_BYTES (512 * 1024)
 
 struct conn *conns;
 int client_count, ready_count, dead_count, stalled_count, epoll_fd;
@@ -233,7 +234,7 @@ void readable(struct conn *c) {
     ssize_t got = recv(c->fd, buffer, RECV_BYTES, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) {
-        ended++;
+        if (c->stalled) ended++;
         finish(c);
         return;
     }
@@ -248,6 +249,8 @@ void start_client(struct conn *c) {
     if (c->fd < 0) die("socket: %s", strerror(errno));
     int on = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    int room = RCVBUF_BYTES; /* one that stops reading would otherwise hold up to 32 MiB in this kernel */
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     if (connect(c->fd, (struct sockaddr *)&server_address, sizeof server_address) && errno != EINPROGRESS)
         die("connect: %s", strerror(errno));
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
