@@ -112,6 +112,7 @@ class FeedConfig:
     flush_ms: float = 5.0
     queue_frames: int = 256
     queue_bytes: int = 1024 * 1024
+    send_buffer: int = 256 * 1024
     slow_after: float = 5.0
     max_message_bytes: int = 16 * 1024
     max_messages_per_second: float = 20.0

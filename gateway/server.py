@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -38,29 +39,32 @@ PING_INTERVAL, PING_TIMEOUT = 20, 30
 CLOSE_TIMEOUT = 2
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 @implementer(IPullProducer)
 class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no types
     """A WebSocket whose ``send`` waits for the client, and whose close carries a reason.
 
-    It is its application's :class:`gateway.feed_sink.Sink`.
+    Its outlet is its application's :class:`gateway.feed_sink.Sink`.
     """
 
-    on_room: Callable[[], None] = staticmethod(_nothing)
     _room: asyncio.Event | None = None
     _gone = False
     _looks_again = False
     _ping: bytes | None = None
 
     def makeConnection(self, transport: Any) -> None:
-        """Take the transport over; everything that Daphne and Autobahn write passes through the outlet."""
-        super().makeConnection(Outlet(transport, self))
+        """Take the transport over; everything that Daphne and Autobahn write passes through the outlet.
+
+        Left alone, Linux lets the socket's buffer grow to 4 MiB for a client that stops reading.
+        """
+        handle, size = transport.getHandle(), self.factory.server_class.send_buffer
+        if size and isinstance(handle, socket.socket):
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+        super().makeConnection(Outlet(transport, self, self.offer))
 
     def connectionLost(self, reason: Any) -> None:
         """Let whoever waits to send go."""
+        if isinstance(self.transport, Outlet):
+            self.transport.open = False
         self.stopProducing()
         super().connectionLost(reason)
 
@@ -75,7 +79,7 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
         if self._room is not None:
             self._room.set()
             self._room = None
-        self.on_room()
+        self.transport.on_room()
 
     def stopProducing(self) -> None:
         """The connection is gone."""
@@ -133,6 +137,12 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
         if self.state == self.STATE_OPEN:
             self.sendFrame(opcode=2 if binary else 1, payload=content if binary else content.encode())
 
+    def sendCloseFrame(self, *args: Any, **options: Any) -> None:
+        """Send it as the last frame."""
+        if isinstance(self.transport, Outlet):
+            self.transport.open = False
+        super().sendCloseFrame(*args, **options)
+
     def handle_reply(self, message: dict[str, Any]) -> None:
         """Carry out what the application sends; a close keeps its code and reason."""
         if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:
@@ -145,6 +155,7 @@ class FeedProtocol(WebSocketProtocol):  # type: ignore[misc] # Daphne carries no
 class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries no types
     """Daphne's server with :class:`FeedProtocol`. ``drain_timeout`` is in seconds.
 
+    ``send_buffer`` bounds what the kernel holds for one WebSocket, in bytes (Linux doubles it); 0 leaves it.
     ``endpoints`` are Twisted's descriptions, as :mod:`daphne.endpoints` makes them.
     """
 
@@ -157,6 +168,7 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
         endpoints: Sequence[str],
         max_message_bytes: int,
         drain_timeout: float,
+        send_buffer: int = 0,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -171,6 +183,7 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
             **options,
         )
         self._drain_timeout = drain_timeout
+        self.send_buffer = send_buffer
         self._ports: list[Any] = []
         self._closing: asyncio.Future[None] | None = None
 
@@ -188,7 +201,7 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> asyncio.Queue[Any] | None:
         """Announce the connection's sink to the application."""
         if isinstance(protocol, FeedProtocol):
-            scope.setdefault("extensions", {})[EXTENSION] = {"sink": protocol}
+            scope.setdefault("extensions", {})[EXTENSION] = {"sink": protocol.transport}
         queue: asyncio.Queue[Any] | None = super().create_application(protocol, scope)
         return queue
 

@@ -35,6 +35,7 @@ def limit_word(field: str) -> str:
         "flush_ms": _("shortest time between two frames to a client, ms"),
         "queue_frames": _("frames that may wait for one client"),
         "queue_bytes": _("bytes that may wait for one client"),
+        "send_buffer": _("bytes that the kernel may hold for one client"),
         "slow_after": _("seconds over that before a client is closed"),
         "max_message_bytes": _("bytes of one frame from a client"),
         "max_messages_per_second": _("frames a second from a client"),

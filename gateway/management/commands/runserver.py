@@ -21,7 +21,11 @@ class Command(DaphneCommand):  # type: ignore[misc] # Daphne carries no types
             options.pop(name)
         feed = settings.GATEWAY_FEED
         return _Server(
-            **options, max_message_bytes=feed.max_message_bytes, drain_timeout=feed.drain_timeout, verbosity=0
+            **options,
+            max_message_bytes=feed.max_message_bytes,
+            drain_timeout=feed.drain_timeout,
+            send_buffer=feed.send_buffer,
+            verbosity=0,
         )
 
 

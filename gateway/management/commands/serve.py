@@ -37,6 +37,7 @@ class Command(BaseCommand):
             endpoints=build_endpoint_description_strings(host=host, port=port),
             max_message_bytes=feed.max_message_bytes,
             drain_timeout=feed.drain_timeout,
+            send_buffer=feed.send_buffer,
             server_name="",
             verbosity=0,
         )
