@@ -38,6 +38,10 @@ def chunks(rows: Iterable[TopicRows]) -> Iterator[list[TopicRows]]:
         yield part
 
 
+def _refuse(_frame: Frame) -> bool:
+    return False
+
+
 class ClientQueue:
     """What waits to be sent to one client; at most ``queue_frames`` frames or ``queue_bytes`` bytes of rows.
 
@@ -46,7 +50,7 @@ class ClientQueue:
     """
 
     __slots__ = (
-        *("_bytes", "_config", "_dropped", "_frames", "_newest", "_over_since", "_sink", "_wake"),
+        *("_bytes", "_config", "_dropped", "_frames", "_newest", "_offer", "_over_since", "_sink", "_wake"),
         *("dropped_total", "rows_out", "verdict", "waiting_since"),
     )
 
@@ -54,6 +58,7 @@ class ClientQueue:
         self._config = config
         self._wake = wake
         self._sink = sink
+        self._offer = sink.offer if sink is not None else _refuse
         # An empty deque takes 760 bytes, and nothing waits for most clients most of the time.
         self._frames: deque[Frame] | tuple[()] = ()
         self._bytes = 0
@@ -84,14 +89,21 @@ class ClientQueue:
         if len(self._frames) >= self._config.queue_frames + CONTROL_RESERVE:
             self._give_up()
         else:
-            self._append(Frame(frame.encode()))
+            # What the sink takes may not overtake what waits.
+            control, waiting = Frame(frame.encode()), self._frames or self._over_since is not None
+            if waiting or not self._offer(control):
+                self._wait(control)
 
     def rows(self, frame: Frame, rows: Sequence[TopicRows], now: float) -> None:
         """Send ``frame``, made of ``rows``; over the limit, keep only the newest row of each topic."""
         if self._over_since is None:
+            # The way of every client that reads, so it is short.
+            if not self._frames and self._offer(frame):
+                self.rows_out += frame.rows
+                return
             full = len(self._frames) >= self._config.queue_frames
             if not full and self._bytes + len(frame) <= self._config.queue_bytes:
-                self._append(frame)
+                self._wait(frame)
                 self.rows_out += frame.rows
                 return
             self._over_since = now
@@ -124,7 +136,7 @@ class ClientQueue:
 
     def drain(self) -> None:
         """Hand over what waits for as long as the sink takes it."""
-        while self._sink is not None and (frame := self._next()) is not None and self._sink.offer(frame):
+        while self._sink is not None and (frame := self._next()) is not None and self._offer(frame):
             self._pop()
 
     def _next(self) -> Frame | None:
@@ -150,11 +162,7 @@ class ClientQueue:
         self._dropped = 0
         self._over_since = None
 
-    def _append(self, frame: Frame) -> None:
-        # What the sink takes may not overtake what waits.
-        waiting = self._frames or self._over_since is not None
-        if self._sink is not None and not waiting and self._sink.offer(frame):
-            return
+    def _wait(self, frame: Frame) -> None:
         self._keep(frame)
         if self._sink is None:
             self._wake()

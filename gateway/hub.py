@@ -44,7 +44,8 @@ class Group:
     """
 
     topics: frozenset[str]
-    members: set[Client] = field(default_factory=set)
+    #: Each with its queue, in the order they came, which is about their order in memory.
+    members: dict[Client, ClientQueue] = field(default_factory=dict)
     pending: list[TopicRows] = field(default_factory=list)
     size: int = 0
     restored: dict[str, float] = field(default_factory=dict)
@@ -289,7 +290,7 @@ class Hub:
         client.group = self._join(client, topics) if topics else None
         if old is not None:
             self._flush_group(old)
-            old.members.discard(client)
+            old.members.pop(client, None)
             if not old.members:
                 self._drop_group(old)
         if self._topics.keys() != before:
@@ -308,7 +309,7 @@ class Hub:
                 self._topics.setdefault(name, Topic(name)).groups[group] = None
         else:
             self._flush_group(group)
-        group.members.add(client)
+        group.members[client] = client.queue
         return group
 
     def _drop_group(self, group: Group) -> None:
@@ -356,5 +357,5 @@ class Hub:
         rows, group.pending, group.size = group.pending, [], 0
         frame = real(row for _, row in rows)
         now = self._clock()
-        for client in group.members:
-            client.queue.rows(frame, rows, now)
+        for queue in group.members.values():
+            queue.rows(frame, rows, now)

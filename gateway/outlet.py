@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, ITransport
 from zope.interface import implementer  # type: ignore[import-untyped] # it carries no types
+
+from gateway.feed_sink import Frame
 
 
 @implementer(ITransport)
@@ -20,15 +22,22 @@ class Outlet:
     in this process's memory. A transport without a plain socket (TLS) is written to as usual.
     """
 
-    __slots__ = ("_send", "_transport", "empty")
+    __slots__ = ("_offer", "_send", "_transport", "empty", "on_room", "open")
 
-    def __init__(self, transport: Any, producer: IPullProducer) -> None:
+    def __init__(
+        self, transport: Any, producer: IPullProducer, offer: Callable[[Frame], bool] = lambda frame: False
+    ) -> None:
         handle = transport.getHandle()
         self._transport = transport
         self._send = handle.send if isinstance(handle, socket.socket) else None
         # Twisted's HTTP channel stays the transport's producer after an upgrade.
         transport.unregisterProducer()
         transport.registerProducer(producer, False)
+        self._offer = offer
+        #: Called whenever a frame can be offered again.
+        self.on_room: Callable[[], None] = lambda: None
+        #: Frames may be offered; false once the connection is being closed.
+        self.open = True
         #: Nothing waits. False at first: the end of an earlier answer may still be in the buffer.
         self.empty = False
 
@@ -43,6 +52,22 @@ class Outlet:
     def drained(self) -> None:
         """Take note that the transport's buffer is empty."""
         self.empty = True
+
+    def offer(self, frame: Frame) -> bool:
+        """Take ``frame`` if nothing waits; one that is not framed yet is left to the protocol's ``offer``."""
+        if not (self.empty and self.open):
+            return False
+        wire = frame.wire
+        if not wire or self._send is None:
+            return self._offer(frame)
+        try:
+            sent = self._send(wire)
+        except OSError:  # see write
+            sent = 0
+        if sent != len(wire):
+            self.empty = False
+            self._transport.write(wire[sent:])
+        return True
 
     def write(self, data: bytes) -> None:
         """Write ``data`` after everything that was written before."""
@@ -63,5 +88,11 @@ class Outlet:
 
     def loseConnection(self) -> None:
         """Close once the buffer is empty; Twisted would wait for a producer that stays registered."""
+        self.open = False
         self._transport.unregisterProducer()
         self._transport.loseConnection()
+
+    def abortConnection(self) -> None:
+        """Close at once."""
+        self.open = False
+        self._transport.abortConnection()

@@ -15,7 +15,8 @@ import daphne.server  # isort: skip - installs Twisted's reactor
 from portal.asgi import application as portal  # isort: skip - sets Django up
 
 from gateway.feed_sink import Frame, sink_of
-from gateway.server import FeedProtocol, FeedServer
+from gateway.outlet import Outlet
+from gateway.server import FeedServer
 
 #: Size of ``/test/large``.
 LARGE = 8 * 1024 * 1024
@@ -71,7 +72,7 @@ async def talk(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     sink = sink_of(scope)
     counts["sink"] = type(sink).__name__
-    counts["direct"] = isinstance(sink, FeedProtocol) and sink.transport.direct
+    counts["direct"] = isinstance(sink, Outlet) and sink.direct
     for number in range(count):
         text = f"{number} ".ljust(size, "x")
         counts["offered"] += 1

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IPullProducer
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer  # type: ignore[import-untyped] # it carries no types
 
+from gateway.feed_sink import Frame
 from gateway.outlet import Outlet
 
 
@@ -62,10 +63,11 @@ def pair():
         yield ours, theirs
 
 
-def outlet_on(handle):
+def outlet_on(handle, offer=lambda frame: False):
     producer, transport = Producer(), Transport(handle)
     transport.registerProducer(Producer(), True)  # as Twisted's HTTP channel is
-    outlet = producer.outlet = Outlet(transport, producer)  # type: ignore[arg-type] # implemented by decorator
+    outlet = Outlet(transport, producer, offer)  # type: ignore[arg-type] # implemented by decorator
+    producer.outlet = outlet
     return outlet, transport
 
 
@@ -135,3 +137,48 @@ def test_closing_waits_for_no_producer(pair):
     outlet.loseConnection()
     assert transport.producer is None
     assert transport.disconnecting
+
+
+def framed(payload):
+    return Frame(payload, wire=b"\x81" + bytes([len(payload)]) + payload)
+
+
+def test_a_framed_message_is_written_as_it_is_and_one_that_waits_is_not_overtaken(pair):
+    ours, theirs = pair
+    outlet, transport = outlet_on(ours)
+    assert not outlet.offer(framed(b"early"))
+    outlet.drained()
+    assert outlet.offer(framed(b"one"))
+    assert theirs.recv(100) == b"\x81\x03one"
+    big = Frame(b"", wire=b"x" * 3_000_000)
+    assert outlet.offer(big)
+    assert not outlet.empty
+    assert not outlet.offer(framed(b"two"))
+    got = b""
+    while not outlet.empty:
+        got += transport.drain(theirs)
+    assert outlet.offer(framed(b"two"))
+    ours.close()
+    while part := theirs.recv(1 << 20):
+        got += part
+    assert got == big.wire + b"\x81\x03two"
+
+
+def test_a_message_that_is_not_framed_yet_is_the_protocols(pair):
+    taken = []
+    outlet, _ = outlet_on(pair[0], lambda frame: taken.append(frame) or True)
+    outlet.drained()
+    frame = Frame(b"text")
+    assert outlet.offer(frame)
+    assert taken == [frame]
+
+
+@pytest.mark.parametrize("close", ["loseConnection", "abortConnection"])
+def test_nothing_is_taken_once_the_connection_is_being_closed(pair, close):
+    ours, theirs = pair
+    outlet, _ = outlet_on(ours)
+    outlet.drained()
+    getattr(outlet, close)()
+    assert not outlet.offer(framed(b"late"))
+    ours.close()
+    assert theirs.recv(100) == b""

@@ -160,7 +160,7 @@ async def test_frames_of_the_sink_and_of_asgi_keep_one_order(ours, size, count):
                 text = await socket_.recv()
             assert text == f"{number} ".ljust(size, "x")
     counts = await asyncio.to_thread(told, ours)
-    assert counts["sink"] == "FeedProtocol"
+    assert counts["sink"] == "Outlet"
     assert counts["direct"], (
         "Twisted's transport gives no socket any more: each frame costs a turn of the loop"
     )
