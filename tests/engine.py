@@ -138,13 +138,18 @@ def _remove_containers(host: str) -> None:
     client.close()
 
 
+def machines_engine() -> str | None:
+    """Return the address of the machine's own Docker Engine, or None when none answers."""
+    hosts = filter(None, (os.environ.get("DOCKER_HOST"), "unix:///var/run/docker.sock"))
+    return next((host for host in hosts if answers(host)), None)
+
+
 @pytest.fixture(scope="session")
 def docker_host() -> Iterator[str]:
     """Address of a Docker Engine that answers."""
-    for host in filter(None, (os.environ.get("DOCKER_HOST"), "unix:///var/run/docker.sock")):
-        if answers(host):
-            yield host
-            return
+    if found := machines_engine():
+        yield found
+        return
     require(
         os.geteuid() == 0 and shutil.which("dockerd"), "a Docker Engine (or dockerd and root to start one)"
     )

@@ -14,6 +14,7 @@ import websockets
 from tests.conditions import wait_until
 from tests.gateway.feed_world import Feed, Upstream, prices, reg, row, stopped_reader, web_server
 
+pytestmark = pytest.mark.timed
 STOPPED = 30
 #: docs/gateway.md: a frame on its way and the newest row for each, and one queue for all that have the same
 #: topics, each frame as text and as sent.
