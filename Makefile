@@ -10,7 +10,7 @@ STAMP := $(VENV)/.runtime-$(shell cksum < requirements.txt | tr ' ' '-')
 .PHONY: help
 help:
 	@echo "make run          run everything on this machine; Ctrl-C stops it"
-	@echo "make test         all checks and tests"
+	@echo "make test         all checks and tests; WORKERS=1 for one test at a time"
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
@@ -41,9 +41,13 @@ $(DEV_STAMP): $(STAMP) requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
 
+#: Test processes side by side; most tests wait for servers, so that there is one more than there are cores.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
+
 .PHONY: test
 test: lint check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not timed"
+	$(BIN)/python -m pytest -m timed
 
 .PHONY: lint
 lint: $(DEV_STAMP)
@@ -60,7 +64,7 @@ check: $(DEV_STAMP)
 
 .PHONY: test-fast
 test-fast: $(DEV_STAMP)
-	$(BIN)/python -m pytest -m "not slow and not docker and not browser"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not docker and not browser and not timed"
 
 # ---- numbers ----
 

@@ -1,18 +1,33 @@
-"""Fixtures shared by every test: the real Valkey, and people with stated rights."""
+"""Fixtures shared by every test, and how tests are shared among workers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from tests import distribution
 from tests.browser import chromium
 from tests.engine import busybox_image, docker_client, docker_host
 from tests.require import IN_CI, require
 from tests.servers import nginx, postgres_port, postgres_url
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
+    """Order the tests for sharing; every worker must come to the same order."""
+    yield
+    if distribution.WORKER:
+        distribution.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Share tests out among workers in the groups of this project, whatever ``--dist`` says."""
+    return distribution.scheduler(config, log)
 
 
 @pytest.fixture

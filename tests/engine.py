@@ -19,9 +19,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import docker
+import psutil
 import pytest
 from docker.errors import DockerException
 
+from tests.claims import claimed
 from tests.require import require
 from tests.services import stop
 
@@ -61,14 +63,17 @@ def _listens(path: str) -> bool:
 @contextmanager
 def bridge() -> Iterator[Sequence[str]]:
     """Make a network bridge of our own and yield dockerd's arguments for it; ``none`` where it cannot be."""
-    name, third = f"bw{os.getpid()}", 1 + os.getpid() % 250
-    made = run_quietly("ip", "link", "add", "name", name, "type", "bridge") and run_quietly(
-        "ip", "addr", "add", f"172.31.{third}.1/24", "dev", name
-    )
-    try:
-        yield ("--bridge", name if made else "none")
-    finally:
-        run_quietly("ip", "link", "delete", name)
+    in_use = {one.address for all_of in psutil.net_if_addrs().values() for one in all_of}
+    unused = (third for third in range(1, 251) if f"172.31.{third}.1" not in in_use)
+    with claimed("bridge", unused) as third:
+        name = f"bwtest{third}"
+        made = run_quietly("ip", "link", "add", "name", name, "type", "bridge") and run_quietly(
+            "ip", "addr", "add", f"172.31.{third}.1/24", "dev", name
+        )
+        try:
+            yield ("--bridge", name if made else "none")
+        finally:
+            run_quietly("ip", "link", "delete", name)
 
 
 def run_quietly(*command: str) -> bool:
@@ -133,13 +138,18 @@ def _remove_containers(host: str) -> None:
     client.close()
 
 
+def machines_engine() -> str | None:
+    """Return the address of the machine's own Docker Engine, or None when none answers."""
+    hosts = filter(None, (os.environ.get("DOCKER_HOST"), "unix:///var/run/docker.sock"))
+    return next((host for host in hosts if answers(host)), None)
+
+
 @pytest.fixture(scope="session")
 def docker_host() -> Iterator[str]:
     """Address of a Docker Engine that answers."""
-    for host in filter(None, (os.environ.get("DOCKER_HOST"), "unix:///var/run/docker.sock")):
-        if answers(host):
-            yield host
-            return
+    if found := machines_engine():
+        yield found
+        return
     require(
         os.geteuid() == 0 and shutil.which("dockerd"), "a Docker Engine (or dockerd and root to start one)"
     )

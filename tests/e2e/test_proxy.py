@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.client import logged_in
 from tests.e2e.product import Product
 
-pytestmark = [pytest.mark.slow, pytest.mark.nginx]
+pytestmark = [pytest.mark.slow, pytest.mark.nginx, pytest.mark.timeout(300)]
 
 
 async def test_rows_flow_through_nginx(

@@ -24,6 +24,7 @@ import websockets
 from gateway import keys
 from gateway.status import FeedState, FeedStatus, GatewayStatus, read_feeds
 from tests.conditions import wait_until
+from tests.databases import NAME, migrated
 from tests.services import free_port, start_valkey, stop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +135,16 @@ class Web:
         )
         return done.stdout
 
+    def migrate(self) -> None:
+        """Give the server a migrated database, unless another server of the test has it already."""
+        kind, _, path = (
+            self.environment().get("DATABASE_URL", f"sqlite:///{self.folder / NAME}").partition("///")
+        )
+        if kind != "sqlite:":
+            self.manage("migrate", "--verbosity", "0")
+        elif not Path(path).exists():
+            migrated(Path(path))
+
     def start(self) -> None:
         """Start the server and return once it answers."""
         with (self.folder / "serve.log").open("ab") as log:
@@ -193,7 +204,7 @@ def running(web: Web) -> Iterator[Web]:
         valkey = start_valkey(web.folder, port)
         web.redis_url = f"redis://127.0.0.1:{port}/0"
     try:
-        web.manage("migrate", "--verbosity", "0")
+        web.migrate()
         web.start()
         yield web
     finally:

@@ -27,6 +27,7 @@ from tests.gateway.feed_world import Feed, reg, web_server
 from tests.gateway.upstream_world import SLOT, Desk, Simulator, manage
 
 logger = logging.getLogger(__name__)
+pytestmark = pytest.mark.timed
 
 RETRY = RetryConfig(
     base=0.1,

@@ -165,7 +165,8 @@ def token(webs: tuple[Web, Web]) -> str:
 
 
 async def joined(web: Web, token: str, *items: str) -> Feed:
-    feed = Feed(await websockets.connect(web.ws))
+    # No bound on what is not read: the library would stop reading, and its close would wait ten seconds.
+    feed = Feed(await websockets.connect(web.ws, max_queue=None))
     await feed.login(token)
     if items:
         await feed.send(reg(*items))

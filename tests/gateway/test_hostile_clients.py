@@ -16,6 +16,7 @@ import websockets
 from tests.conditions import wait_until
 from tests.gateway.feed_world import Feed, Upstream, Web, prices, reg, web_server
 
+pytestmark = pytest.mark.timed
 MIB = 1024 * 1024
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import contextmanager
 
+import httpx
 import pytest
 import redis
 import websockets
@@ -66,6 +67,8 @@ async def connect(narrow):
     yield open_one
     for socket in opened:
         await socket.close()
+    # The server answers one thing after the other: with this answer it has seen the closes.
+    await asyncio.to_thread(httpx.get, f"{narrow.url}/health", timeout=10)
 
 
 def test_the_limits_are_those_of_the_contract():

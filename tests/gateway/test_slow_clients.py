@@ -15,6 +15,7 @@ import websockets
 from tests.conditions import wait_until
 from tests.gateway.feed_world import Feed, Upstream, prices, reg, row, stopped_reader, web_server
 
+pytestmark = pytest.mark.timed
 STOPPED = 30
 #: Twice FEED_SEND_BUFFER for each, and no more than one segment over it.
 KERNEL = STOPPED * (2 * 256 + 64) * 1024

@@ -17,6 +17,8 @@ from gateway.status import read_gaps
 from tests.gateway.feed_world import Feed, reg, web_server
 from tests.gateway.upstream_world import SLOT, TOPIC, Desk, Simulator, manage
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory):
