@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from portal.monitoring import access, engine, gateway, services, store
+from portal.monitoring import access, engine, events, gateway, services, store
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
 from portal.monitoring.probes.run import probe_all
@@ -28,7 +28,7 @@ def collect(runtime: str) -> None:
             return
         memory = store.load_memory(kind)
         with access.opened(kind, memory) as opened:
-            result = sweep(opened, memory)
+            result = sweep(opened, memory, events_since=events.read_from(kind, timezone.now()))
         store.save_memory(kind, memory)
         engine.evaluate(services.record(result))
         _note(result)
