@@ -99,7 +99,7 @@ def sweep(
     _forget(memory, {found.runtime_id for found in listed})
     window = None if events_since is None else (events_since, at)
     answers, told = _ask(runtime, listed, memory, started + SWEEP_LIMIT_S, meter, window)
-    events, no_events = _result(told) if told is not None else (None, "")
+    events, no_events = _told(told)
     if no_events:
         logger.info("%s: events not read: %s", runtime.kind.label, no_events)
     readings = [_reading(found, answers.get(found.runtime_id, _Answers()), memory) for found in listed]
@@ -207,6 +207,14 @@ def _result(future: Future[T] | None) -> tuple[T | None, str]:
     except Exception as error:  # a bug of a collector shows as unknown and does not stop the sweep
         logger.exception("collector is broken")
         return None, f"collector error: {type(error).__name__}"
+
+
+def _told(future: Future[EventWindow] | None) -> tuple[EventWindow | None, str]:
+    """Return the events or why there are none; they are read again by the next sweep."""
+    try:
+        return _result(future)
+    except ServiceMissing as error:
+        return None, str(error)
 
 
 def _reading(found: Found, answers: _Answers, memory: MutableMapping[str, Any]) -> Reading | None:

@@ -212,8 +212,8 @@ class DockerRuntime:
     def _clock_ahead(self) -> timedelta:
         """Return how far the clock of an Engine elsewhere is ahead.
 
-        The Engine would wait for an ``until`` that is still to come for it. Its answers tell whole seconds, so
-        that less than two count as none.
+        The Engine would wait for an ``until`` that is still to come for it. Its answers tell whole seconds,
+        so that less than two count as none.
         """
         if self._base_url.startswith("unix://"):
             return timedelta()

@@ -79,14 +79,14 @@ def usage(stats: Mapping[str, Any], started_at: datetime | None) -> Usage:
 
 def _cores(cpu: Mapping[str, Any]) -> int | None:
     """Return the host's cores; an Engine that does not tell ``online_cpus`` lists usage for each (v1)."""
-    online: int = cpu.get("online_cpus") or len((cpu.get("cpu_usage") or {}).get("percpu_usage") or ())
-    return online or None
+    counted = len((cpu.get("cpu_usage") or {}).get("percpu_usage") or ())
+    return int(cpu.get("online_cpus") or counted) or None
 
 
 def _network(stats: Mapping[str, Any], counter: str) -> int | None:
     """Return a counter of all interfaces; a container in its host's network has none."""
     networks = stats.get("networks")
-    return sum(one.get(counter, 0) for one in networks.values()) if networks else None
+    return sum(int(one.get(counter, 0)) for one in networks.values()) if networks else None
 
 
 def _block(stats: Mapping[str, Any], operation: str) -> int | None:
@@ -94,7 +94,7 @@ def _block(stats: Mapping[str, Any], operation: str) -> int | None:
     entries = (stats.get("blkio_stats") or {}).get("io_service_bytes_recursive")
     if entries is None:
         return None
-    return sum(one.get("value", 0) for one in entries if str(one.get("op", "")).lower() == operation)
+    return sum(int(one.get("value", 0)) for one in entries if str(one.get("op", "")).lower() == operation)
 
 
 def health(document: Mapping[str, Any]) -> HealthReading:
