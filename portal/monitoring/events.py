@@ -96,6 +96,11 @@ def read_from(runtime: RuntimeKind, now: datetime) -> datetime:
     return max(min(cursor.until, now), now - LONGEST_WINDOW)
 
 
+def gaps(runtime: RuntimeKind) -> int:
+    """Return in how many windows the runtime may have forgotten something (a query)."""
+    return EventCursor.objects.filter(pk=runtime).values_list("gaps", flat=True).first() or 0
+
+
 def save(runtime: RuntimeKind, window: EventWindow, services: Mapping[str, Service]) -> int:
     """Store a window's new events and move the cursor; return how many were new.
 

@@ -188,6 +188,16 @@ def test_the_whole_collector_works_through_it(proxied: Proxied, settings, redis_
     assert EventCursor.objects.get().gaps == 0
 
 
+def test_a_raw_socket_is_told_from_a_guarded_one(proxied: Proxied, docker_host: str) -> None:
+    hosts = {docker_host: False, f"tcp://127.0.0.1:{proxied.read}": True, "tcp://127.0.0.1:9": None}
+    for host, expected in hosts.items():
+        runtime = DockerRuntime(host)
+        try:
+            assert runtime.is_guarded() is expected, host
+        finally:
+            runtime.close()
+
+
 def test_the_ops_worker_restarts_and_stops_and_the_collect_worker_cannot(proxied: Proxied) -> None:
     target = proxied.lab.start("exit 0")
     reader, ops = (DockerRuntime(f"tcp://127.0.0.1:{port}") for port in (proxied.read, proxied.ops))

@@ -225,6 +225,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def is_guarded(self) -> bool | None:
+        """Whether nothing but the calls above is allowed here, ``None`` when it cannot be told."""
+        ...
+
     def restart(self, runtime_id: str) -> None:
         """Stop it gracefully (10 s) and start it again.
 

@@ -50,6 +50,7 @@ MAX_CONTAINERS = 500
 MAX_EVENTS_BYTES = 1024 * 1024
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 OPT_OUT = "bonghwa.monitor"
+NO_IMAGE = "bonghwa-no-such-image"
 
 
 @contextmanager
@@ -272,6 +273,22 @@ class DockerRuntime:
                 size += len(piece)
                 if (limit and size >= limit) or time.monotonic() > deadline:
                     return
+
+    def is_guarded(self) -> bool | None:
+        """Ask for an image that cannot exist, which the collector never needs and which changes nothing.
+
+        An Engine says that there is no such image; a proxy that allows only reading refuses to ask.
+        """
+        try:
+            client = self._client()
+            path = f"{client.base_url}/v{client.api_version}/images/{NO_IMAGE}/json"
+            with _translated("guard"), client.get(path, timeout=CALL_TIMEOUT_S, stream=True) as response:
+                told = response.raw.read(300, decode_content=True).decode("utf-8", "replace")
+        except (RuntimeProblem, docker.errors.DockerException, OSError):
+            return None
+        if response.status_code == 404 and NO_IMAGE in told:
+            return False
+        return True if response.status_code in (401, 403, 405) else None
 
     def restart(self, runtime_id: str) -> None:
         """Restart with ten seconds of grace."""

@@ -322,6 +322,10 @@ class ProcessRuntime:
         except OSError as error:
             raise RuntimeRefused(f"log of {runtime_id}: {error}"[:250]) from error
 
+    def is_guarded(self) -> bool | None:
+        """The supervisor's socket is this user's own."""
+        return True
+
     def restart(self, runtime_id: str) -> None:
         """Stop the process, wait for its end, and start it again."""
         with self._supervisor("restart", RESTART_TIMEOUT_S) as supervisor:
