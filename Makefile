@@ -34,7 +34,7 @@ DEV_STAMP := $(VENV)/.dev-$(shell cat requirements.txt requirements-dev.txt | ck
 #: Production-like values for the deploy check: every warning of Django's counts.
 DEPLOY_ENV := DEBUG=False SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
 	PUBLIC_URL=https://bonghwa.example ALLOWED_HOSTS=bonghwa.example \
-	CSRF_TRUSTED_ORIGINS=https://bonghwa.example TRUSTED_PROXIES=127.0.0.1
+	CSRF_TRUSTED_ORIGINS=https://bonghwa.example TRUSTED_PROXIES=127.0.0.1 DOCKER_HOST=tcp://127.0.0.1:2375
 
 $(DEV_STAMP): $(STAMP) requirements-dev.txt
 	@echo "bonghwa: installing the tools for checks and tests into $(VENV)"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Info, Tags, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 
 from gateway.config import Mode
 
@@ -147,6 +147,14 @@ def check_channels(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
     return found
 
 
+def _has_raw_socket() -> bool:
+    from portal.monitoring.runtimes.docker import DEFAULT_SOCKET  # imports the SDK, needed only here
+
+    return settings.DOCKER_HOST.startswith("unix://") or (
+        not settings.DOCKER_HOST and DEFAULT_SOCKET.exists()
+    )
+
+
 @register(Tags.security, deploy=True)
 def check_production(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
     """Tell what is fine on a laptop and not on a public server."""
@@ -158,5 +166,13 @@ def check_production(app_configs: Configs = None, **_: Any) -> list[CheckMessage
     if settings.HTTPS and settings.EMBEDDED_REDIS:
         found.append(
             Info("REDIS_URL is not set: the embedded Valkey serves one machine only.", id="portal.I002")
+        )
+    if settings.HTTPS and _has_raw_socket():
+        found.append(
+            Warning(
+                "The collect worker reaches the Docker socket itself: whoever controls the worker controls "
+                "the machine. Set DOCKER_HOST to the address of the proxy of deploy/nginx/docker-read.conf.",
+                id="portal.W001",
+            )
         )
     return found

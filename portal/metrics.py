@@ -16,9 +16,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from gateway.retry import Breaker
 from gateway.states import State
 from gateway.status import FeedState, FeedStatus, GatewayStatus
-from portal.dashboard import queries
+from portal.dashboard import collector, queries
 from portal.dashboard.access import VIEW
 from portal.dashboard.gateway import read_panel
+from portal.monitoring.store import Cost
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -40,6 +41,7 @@ class Readings:
         """Return the metric families."""
         yield from _gateway()
         yield from _services()
+        yield from _collector()
 
 
 def _gateway() -> Iterator[Metric]:
@@ -175,3 +177,39 @@ def _services() -> Iterator[Metric]:
             if value is not None:
                 family.add_metric(labels, float(value))
     yield from (level, cpu, memory, streak, lines, age)
+
+
+#: Gauges of a runtime's newest sweep: name, help, value.
+COLLECTOR_GAUGES: tuple[tuple[str, str, Callable[[Cost], float | None]], ...] = (
+    ("up", "Whether the runtime answered", lambda one: not one.error),
+    ("sweep_seconds", "Wall time of the newest sweep", lambda one: one.ms / 1000),
+    ("calls", "Calls of the newest sweep", lambda one: one.calls),
+    ("call_p95_seconds", "Time that 95 % of its calls took at most", lambda one: one.p95_ms / 1000),
+    ("services", "Services read in the newest sweep", lambda one: one.services),
+    ("skipped_services", "Services that gave no reading in time", lambda one: one.skipped),
+    (
+        "interval_seconds",
+        "Time between two sweeps; longer while the runtime is slow",
+        lambda one: one.interval_s,
+    ),
+    ("last_sweep_timestamp_seconds", "Unix time of the newest sweep", lambda one: one.moment.timestamp()),
+    ("guarded", "Whether only reading is allowed", lambda one: one.guarded),
+)
+
+
+def _collector() -> Iterator[Metric]:
+    costs = collector.costs()
+    for name, text, value in COLLECTOR_GAUGES:
+        gauge = GaugeMetricFamily(f"bonghwa_collector_{name}", text, labels=["runtime"])
+        for cost in costs:
+            if (measured := value(cost)) is not None:
+                gauge.add_metric([cost.runtime], float(measured))
+        yield gauge
+    gaps = CounterMetricFamily(
+        "bonghwa_collector_event_gaps",
+        "Windows of which the runtime may have lost events",
+        labels=["runtime"],
+    )
+    for cost in costs:
+        gaps.add_metric([cost.runtime], float(cost.gaps))
+    yield gaps

@@ -49,17 +49,26 @@ def listens(port: int) -> bool:
 @contextmanager
 def proxy(upstream_port: int) -> Iterator[int]:
     """Run nginx with the deploy snippet in front of ``upstream_port``; yields nginx's port."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program is not None
-    folder, port = Path(tempfile.mkdtemp(prefix="bonghwa-nginx-")), free_port()
+    port = free_port()
     snippet = SNIPPET.read_text().replace("127.0.0.1:5111", f"127.0.0.1:{upstream_port}")
-    (folder / "bonghwa.conf").write_text(snippet.replace("listen 80;", f"listen 127.0.0.1:{port};"))
+    with serving(snippet.replace("listen 80;", f"listen 127.0.0.1:{port};"), port):
+        yield port
+
+
+@contextmanager
+def serving(snippet: str, port: int) -> Iterator[None]:
+    """Run nginx with ``snippet`` in its http block until it is left; ``port`` is where it has to listen."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    require(program, "nginx")
+    assert program is not None
+    folder = Path(tempfile.mkdtemp(prefix="bonghwa-nginx-"))
+    (folder / "bonghwa.conf").write_text(snippet)
     (folder / "nginx.conf").write_text(NGINX_MAIN.format(folder=folder))
     command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - the program found above
     try:
         wait_until(lambda: listens(port), 10, "nginx accepts connections")
-        yield port
+        yield
     finally:
         stop(process)
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import detail, feed, feed_wording, queries
+from portal.dashboard import collector, detail, feed, feed_wording, queries
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -25,7 +25,7 @@ Context = dict[str, Any]
 #: Panels of each kind of page: the names in its ``data-panel`` attributes, each a template of its own.
 PANELS: dict[str, tuple[str, ...]] = {
     "dashboard": ("overall", "services", "events", "incidents", "gateway", "prevention"),
-    "services": ("services",),
+    "services": ("services", "collector"),
     "service": ("service_head", "service_probes", "service_logs"),
     "incidents": ("incident_list",),
     "incident": (
@@ -85,7 +85,11 @@ def _dashboard() -> Context:
 
 def _services() -> Context:
     now = timezone.now()
-    return {"title": _("Services"), "view": {"services": queries.service_rows(now), "now": now}}
+    return {
+        "title": _("Services"),
+        "view": {"services": queries.service_rows(now), "now": now},
+        "collector": collector.costs(),
+    }
 
 
 def _hero(view: Dashboard) -> Context:

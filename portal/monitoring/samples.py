@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from portal.monitoring.collector import Reading
+from portal.monitoring.events import ContainerEvent, crashes, oom_kills
 from portal.monitoring.logs import mask_secrets
 from portal.monitoring.models import Endpoint, Health, RuleKind, RunState, Service, ServiceState
 
@@ -34,11 +35,17 @@ class Sample:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def of_service(service: Service, state: ServiceState, reading: Reading) -> Iterator[Sample]:
-    """Yield the samples of one service's fresh reading."""
+def of_service(
+    service: Service, state: ServiceState, reading: Reading, events: Sequence[ContainerEvent] = ()
+) -> Iterator[Sample]:
+    """Yield the samples of one service's fresh reading and its ``events`` of the last ten minutes.
+
+    A crash counts as a restart even where the runtime's own counter does not, as when a person starts it.
+    """
+    restarts = max(reading.recent_restarts, len(crashes(events)))
     values: dict[RuleKind, tuple[float | None, datetime | None]] = {
         RuleKind.DOWN: _down(service, state, reading),
-        RuleKind.RESTARTS: (float(reading.recent_restarts), None),
+        RuleKind.RESTARTS: (float(restarts), None),
         RuleKind.SILENT: (_silent_s(state, reading), None),
     }
     if state.state == RunState.RUNNING and not reading.error:
@@ -54,8 +61,30 @@ def of_service(service: Service, state: ServiceState, reading: Reading) -> Itera
                 value=value,
                 service=service,
                 began=began,
-                extra=measured(state) | {"lower_bound": reading.log_rate_is_lower_bound},
+                extra=happened(events)
+                | _known(measured(state))
+                | {"lower_bound": reading.log_rate_is_lower_bound},
             )
+
+
+def happened(events: Sequence[ContainerEvent]) -> dict[str, Any]:
+    """Return what events tell: crashes and OOM kills, and how the last crash ended; empty without any."""
+    ended, killed = crashes(events), oom_kills(events)
+    told: dict[str, Any] = {}
+    if ended:
+        told = {
+            "crashes": len(ended),
+            "exit_code": ended[-1].exit_code,
+            "crashed_at": ended[-1].at.isoformat(),
+        }
+    if killed:
+        told |= {"oom_kills": len(killed), "oom_at": killed[-1].at.isoformat()}
+    return told
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave an exit code out that a running service does not have, so that the last crash's stands."""
+    return {name: value for name, value in values.items() if name != "exit_code" or value is not None}
 
 
 def measured(state: ServiceState) -> dict[str, Any]:

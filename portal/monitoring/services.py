@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Q
 
-from portal.monitoring import engine, labels, templates
-from portal.monitoring.collector import Reading, Sweep
+from portal.monitoring import engine, events, labels, templates
+from portal.monitoring.collector import RESTART_WINDOW_S, Reading, Sweep
 from portal.monitoring.models import (
     Alert,
     Endpoint,
@@ -20,17 +20,21 @@ from portal.monitoring.models import (
     RunState,
     RuntimeKind,
     Service,
+    ServiceEvent,
     ServiceState,
 )
 from portal.monitoring.probes.base import ProbeReading
+from portal.monitoring.runtimes.base import Rates
 from portal.monitoring.samples import Sample, of_endpoint, of_service
 
 #: Services written in one transaction.
 CHUNK = 50
 
 _MEASURED = (
-    "cpu_percent", "memory_bytes", "log_lines_per_s", "log_rate_is_lower_bound", "log_lines_total",
-    "log_window", "top_template", "top_template_count", "top_template_share",
+    "cpu_percent", "memory_bytes", "host_cores", "pids", "network_rx_bytes_per_s", "network_tx_bytes_per_s",
+    "block_read_bytes_per_s", "block_write_bytes_per_s", "recent_restarts", "log_lines_per_s",
+    "log_rate_is_lower_bound", "log_lines_total", "log_window", "top_template", "top_template_count",
+    "top_template_share",
 )  # fmt: skip
 _INSPECTED = (
     "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",
@@ -51,16 +55,29 @@ def record(sweep: Sweep) -> list[Sample]:
         service.name: service
         for service in Service.objects.filter(runtime=sweep.runtime).select_related("state")
     }
-    samples: list[Sample] = []
     # The newest of two containers that had one name is listed first.
     fresh = {reading.found.name: reading for reading in reversed(sweep.readings)}
     names = list(fresh)
+    watched: list[tuple[Service, ServiceState, Reading]] = []
     for start in range(0, len(names), CHUNK):
         chunk = [fresh[name] for name in names[start : start + CHUNK]]
         with transaction.atomic():
-            samples += _record_chunk(sweep.runtime, chunk, known)
+            watched += _record_chunk(sweep.runtime, chunk, known)
+    if sweep.events is not None:
+        events.save(sweep.runtime, sweep.events, known)
     _close_ended(sweep, known, set(names))
-    return samples
+    return _samples(watched, sweep.at)
+
+
+def _samples(watched: Sequence[tuple[Service, ServiceState, Reading]], at: datetime) -> list[Sample]:
+    """Return the samples of fresh readings and of what happened since the sweeps before."""
+    since = at - timedelta(seconds=RESTART_WINDOW_S)
+    happened = events.recent_events([service.pk for service, _state, _reading in watched], since)
+    return [
+        sample
+        for service, state, reading in watched
+        for sample in of_service(service, state, reading, happened.get(service.pk, ()))
+    ]
 
 
 def mark_unknown(runtime: RuntimeKind, error: str) -> None:
@@ -72,10 +89,11 @@ def mark_unknown(runtime: RuntimeKind, error: str) -> None:
 
 def _record_chunk(
     runtime: RuntimeKind, readings: Iterable[Reading], known: dict[str, Service]
-) -> list[Sample]:
+) -> list[tuple[Service, ServiceState, Reading]]:
+    """Store readings; return those of watched services with their rows."""
     states: list[ServiceState] = []
     observations: list[Observation] = []
-    samples: list[Sample] = []
+    watched: list[tuple[Service, ServiceState, Reading]] = []
     for reading in readings:
         service = _service(runtime, reading, known.get(reading.found.name))
         known[service.name] = service
@@ -95,12 +113,12 @@ def _record_chunk(
                     log_lines_per_s=reading.log_rate,
                 )
             )
-        samples.extend(of_service(service, state, reading))
+        watched.append((service, state, reading))
     ServiceState.objects.bulk_create(
         states, update_conflicts=True, unique_fields=["service"], update_fields=_WRITTEN
     )
     Observation.objects.bulk_create(observations)
-    return samples
+    return watched
 
 
 def _service(runtime: RuntimeKind, reading: Reading, service: Service | None) -> Service:
@@ -156,12 +174,19 @@ def _state(service: Service, reading: Reading) -> ServiceState:
             seen.health.interval_s,
         )
         state.inspect = dict(seen.config)
+        state.recent_restarts = reading.recent_restarts
     if reading.memory_bytes is not None:
         state.cpu_percent, state.memory_bytes = reading.cpu_percent, reading.memory_bytes
+        flow, usage = reading.rates or Rates(), reading.usage
+        state.network_rx_bytes_per_s, state.network_tx_bytes_per_s = flow.network_rx, flow.network_tx
+        state.block_read_bytes_per_s, state.block_write_bytes_per_s = flow.block_read, flow.block_write
+        state.host_cores, state.pids = (usage.host_cores, usage.pids) if usage else (None, None)
     if reading.logs is not None:
         templates.count(service, state, reading)
     if state.state not in (RunState.RUNNING, RunState.PAUSED):
-        state.cpu_percent = state.memory_bytes = state.log_lines_per_s = None
+        state.cpu_percent = state.memory_bytes = state.log_lines_per_s = state.pids = None
+        state.network_rx_bytes_per_s = state.network_tx_bytes_per_s = None
+        state.block_read_bytes_per_s = state.block_write_bytes_per_s = None
         state.health = Health.NONE
     service.state = state
     return state
@@ -253,6 +278,7 @@ OBSERVATIONS_FOR = timedelta(hours=48)
 PROBES_FOR = timedelta(days=14)
 CLOSED_ALERTS_FOR = timedelta(days=400)
 GONE_FOR = timedelta(days=14)
+EVENTS_FOR = timedelta(days=14)
 PRUNE_BATCH = 5_000
 MAX_BATCHES = 200
 
@@ -266,6 +292,7 @@ def prune(now: datetime) -> dict[str, int]:
         "services": Service.objects.filter(
             state__state__in=[RunState.GONE, RunState.UNKNOWN], state__at__lt=now - GONE_FOR
         ),
+        "events": ServiceEvent.objects.filter(at__lt=now - EVENTS_FOR),
     }
     deleted = {}
     for name, rows in old.items():
@@ -275,4 +302,5 @@ def prune(now: datetime) -> dict[str, int]:
             if not numbers:
                 break
             deleted[name] += rows.model._default_manager.filter(pk__in=numbers).delete()[0]
+    deleted["events"] += events.prune_many()
     return deleted

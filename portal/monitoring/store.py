@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -14,13 +14,17 @@ import redis
 from django.conf import settings
 from redis.exceptions import LockError
 
+from portal.monitoring.pace import BASE_S, next_interval
+
 PREFIX = "monitoring:"
-#: JSON of the newest sweep: ``{"at","runtime","ms","services","skipped","error"}``.
+#: JSON of the newest sweep (:class:`Cost`).
 COLLECTOR = PREFIX + "collector"
 #: The same by runtime.
 COLLECTOR_OF = PREFIX + "collector:{runtime}"
 MEMORY = PREFIX + "memory:{runtime}"
 BACKOFF = PREFIX + "backoff:{runtime}"
+SLOW = PREFIX + "slow:{runtime}"
+GUARD = PREFIX + "guard:{runtime}"
 LOCK = PREFIX + "lock:{name}"
 MISSING = PREFIX + "gateway-missing:{slot}"
 
@@ -28,6 +32,8 @@ MISSING = PREFIX + "gateway-missing:{slot}"
 MEMORY_TTL = 3600
 #: Longest wait between two looks at a runtime that does not answer (s).
 BACKOFF_CAP_S = 30
+#: Seconds for which an answer to "is it guarded" is believed.
+GUARD_TTL = 600
 
 
 @cache
@@ -67,9 +73,33 @@ def save_memory(runtime: str, memory: dict[str, Any]) -> None:
 
 
 def backing_off(runtime: str) -> bool:
-    """Whether ``runtime`` failed so recently that it should be left alone."""
-    raw = client().get(BACKOFF.format(runtime=runtime))
-    return raw is not None and orjson.loads(raw)["until"] > _now()
+    """Whether ``runtime`` failed or was slow so recently that it should be left alone."""
+    raws = client().mget(BACKOFF.format(runtime=runtime), SLOW.format(runtime=runtime))
+    return any(raw is not None and orjson.loads(raw)["until"] > _now() for raw in raws)
+
+
+def note_pace(runtime: str, p95_ms: float) -> float:
+    """Take in how slow a sweep's calls were and return the seconds until the next sweep."""
+    name = SLOW.format(runtime=runtime)
+    raw = client().get(name)
+    interval = next_interval(float(orjson.loads(raw)["interval"]) if raw else BASE_S, p95_ms)
+    if interval <= BASE_S:
+        client().delete(name)
+    else:
+        client().set(name, orjson.dumps({"interval": interval, "until": _now() + interval - 1}), ex=600)
+    return interval
+
+
+def guarded(runtime: str, look: Callable[[], bool | None]) -> bool | None:
+    """Return whether only reading is allowed, asking with ``look`` at most every ``GUARD_TTL``."""
+    name = GUARD.format(runtime=runtime)
+    raw = client().get(name)
+    if raw is not None:
+        known: bool | None = orjson.loads(raw)
+        return known
+    found = look()
+    client().set(name, orjson.dumps(found), ex=GUARD_TTL)
+    return found
 
 
 def note_failure(runtime: str) -> float:
@@ -90,7 +120,12 @@ def note_success(runtime: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """One sweep's own cost: ``at`` in ISO-8601 UTC, ``ms`` of wall time, services without a reading."""
+    """One sweep's own cost: ``at`` in ISO-8601 UTC, ``ms`` of wall time, services without a reading.
+
+    ``p95_ms`` is the time that 95 % of its ``calls`` took at most, ``interval_s`` the time until the next one
+    is due. ``gaps`` counts windows of events of which a part may be lost. ``guarded`` is false when the
+    runtime would do more for us than be read, ``None`` when that is not known.
+    """
 
     at: str
     runtime: str
@@ -98,6 +133,21 @@ class Cost:
     services: int
     skipped: int
     error: str = ""
+    calls: int = 0
+    p95_ms: float = 0.0
+    interval_s: float = BASE_S
+    gaps: int = 0
+    guarded: bool | None = None
+
+    @property
+    def slowed(self) -> bool:
+        """Whether the runtime is looked at less often because it is slow."""
+        return self.interval_s > BASE_S
+
+    @property
+    def moment(self) -> datetime:
+        """``at`` as a time."""
+        return datetime.fromisoformat(self.at)
 
 
 def save_cost(cost: Cost) -> None:
@@ -112,7 +162,9 @@ def save_cost(cost: Cost) -> None:
 def costs() -> list[Cost]:
     """Return the newest cost of each runtime that was swept within the hour."""
     raws = client().mget([COLLECTOR_OF.format(runtime=name) for name in ("docker", "process")])
-    return [Cost(**orjson.loads(raw)) for raw in raws if raw]
+    known = {field.name for field in fields(Cost)}  # another version may have written it
+    rows = [orjson.loads(raw) for raw in raws if raw]
+    return [Cost(**{name: value for name, value in row.items() if name in known}) for row in rows]
 
 
 def gateway_missing_since(slot: str) -> datetime:

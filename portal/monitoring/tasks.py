@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from portal.monitoring import access, engine, gateway, services, store
+from portal.monitoring import access, engine, events, gateway, pace, services, store
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
 from portal.monitoring.probes.run import probe_all
@@ -28,20 +28,24 @@ def collect(runtime: str) -> None:
             return
         memory = store.load_memory(kind)
         with access.opened(kind, memory) as opened:
-            result = sweep(opened, memory)
+            result = sweep(opened, memory, events_since=events.read_from(kind, timezone.now()))
+            guarded = None if result.error else store.guarded(kind, opened.is_guarded)
         store.save_memory(kind, memory)
         engine.evaluate(services.record(result))
-        _note(result)
+        _note(result, guarded)
 
 
-def _note(result: Sweep) -> None:
+def _note(result: Sweep, guarded: bool | None) -> None:
     """Keep the sweep's cost; log a dead runtime once, and its return once."""
+    interval = pace.BASE_S
     if result.error:
         delay = store.note_failure(result.runtime)
         if delay <= 5:
             logger.warning("%s: %s", result.runtime.label, result.error)
     elif store.note_success(result.runtime):
         logger.warning("%s answers again", result.runtime.label)
+    else:
+        interval = store.note_pace(result.runtime, result.p95_ms)
     store.save_cost(
         store.Cost(
             at=datetime.now(UTC).isoformat(),
@@ -50,6 +54,11 @@ def _note(result: Sweep) -> None:
             services=len(result.readings),
             skipped=result.skipped,
             error=result.error,
+            calls=result.calls,
+            p95_ms=result.p95_ms,
+            interval_s=interval,
+            gaps=events.gaps(result.runtime),
+            guarded=guarded,
         )
     )
 

@@ -12,11 +12,24 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from typing import Any
 
 import django
 
 #: Bad CPU samples after the one that the database knows: one too few to open, if each counts once.
 CPU_SAMPLES = 4
+EVENTS = 20
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def window() -> Any:
+    """The crashes that every worker has read."""
+    base = import_module("portal.monitoring.runtimes.base")
+    crashes = [
+        base.RuntimeEvent(key=f"{n}", at=NOW, runtime_id="id", name="api-gateway", action="die", exit_code=n)
+        for n in range(EVENTS)
+    ]
+    return base.EventWindow(events=crashes, until=NOW)
 
 
 def main(start: float) -> list[str]:
@@ -34,13 +47,14 @@ def main(start: float) -> list[str]:
             subject=subject,
             name=service.name,
             fingerprint=f"service:{subject}",
-            at=datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=second),
+            at=NOW + timedelta(seconds=second),
             value=value,
             service=service,
         )
         for kind, value, second in [*cpu, *others]
     ]
     time.sleep(max(0.0, start - time.time()))
+    import_module("portal.monitoring.events").save(service.runtime, window(), {service.name: service})
     return [alert.rule.name for alert in engine.evaluate(samples)]
 
 

@@ -160,7 +160,7 @@ def test_history_is_kept_exactly_as_long_as_stated() -> None:
 
     deleted = services.prune(NOW)
 
-    assert deleted == {"observations": 1, "probe results": 1, "alerts": 1, "services": 0}
+    assert deleted == {"observations": 1, "probe results": 1, "alerts": 1, "services": 0, "events": 0}
     assert sorted(Alert.objects.values_list("subject", flat=True)) == ["closed", "open"]
     assert Observation.objects.get().at == NOW - services.OBSERVATIONS_FOR
     assert ProbeResult.objects.get().at == NOW - services.PROBES_FOR

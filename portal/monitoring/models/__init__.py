@@ -1,6 +1,7 @@
 """Rows of services, observations, endpoints, rules and alerts."""
 
 from portal.monitoring.models.alert import Alert, Rule, RuleKind, RuleState
+from portal.monitoring.models.event import EventAction, EventCursor, ServiceEvent
 from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult, Vantage
 from portal.monitoring.models.service import (
     Health,
@@ -15,6 +16,8 @@ from portal.monitoring.models.service import (
 __all__ = [
     "Alert",
     "Endpoint",
+    "EventAction",
+    "EventCursor",
     "Health",
     "LogTemplate",
     "Observation",
@@ -26,6 +29,7 @@ __all__ = [
     "RunState",
     "RuntimeKind",
     "Service",
+    "ServiceEvent",
     "ServiceState",
     "Vantage",
 ]

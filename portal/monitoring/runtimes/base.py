@@ -55,12 +55,64 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Counters of one moment. ``cpu_s`` is CPU seconds since ``started_at``; memory is without page cache."""
+    """Counters of one moment. ``cpu_s`` is CPU seconds since ``started_at``; memory is without page cache.
+
+    Network and block counters are bytes since the start, summed over interfaces and devices; ``None`` where
+    the runtime does not count them. ``host_cores`` is the number of cores that the host has online.
+    """
 
     at: datetime
     cpu_s: float
     memory_bytes: int
     started_at: datetime | None = None
+    host_cores: int | None = None
+    network_rx_bytes: int | None = None
+    network_tx_bytes: int | None = None
+    block_read_bytes: int | None = None
+    block_write_bytes: int | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Bytes per second between two samples; ``None`` is no data."""
+
+    network_rx: float | None = None
+    network_tx: float | None = None
+    block_read: float | None = None
+    block_write: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeEvent:
+    """Something that happened to a service at ``at``. ``key`` is the same whenever it is read again.
+
+    ``action`` is ``die``, ``oom``, ``health_status``, ``start``, ``restart`` or ``destroy``. An end has its
+    ``exit_code`` (``None`` when the runtime forgot it) and whether somebody asked for it; ``health_status``
+    has the verdict in ``health``. ``labels`` are ours only, and not trusted.
+    """
+
+    key: str
+    at: datetime
+    runtime_id: str
+    name: str
+    action: str
+    exit_code: int | None = None
+    on_purpose: bool | None = None
+    health: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventWindow:
+    """Events up to ``until`` (the runtime's clock), oldest first, some of which were read before.
+
+    ``lost``: the runtime may have forgotten some of this window before it was read.
+    """
+
+    events: Sequence[RuntimeEvent]
+    until: datetime
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,12 +209,24 @@ class Runtime(Protocol):
         """
         ...
 
+    def events(self, since: datetime, until: datetime) -> EventWindow:
+        """Return what happened after ``since`` and up to ``until``, both by this machine's clock.
+
+        Raises:
+            RuntimeProblem: the runtime does not answer, or refuses.
+        """
+        ...
+
     def inspect(self, runtime_id: str) -> Inspection:
         """Return state and configuration.
 
         Raises:
             RuntimeProblem: it is gone, or the runtime refuses.
         """
+        ...
+
+    def is_guarded(self) -> bool | None:
+        """Whether nothing but the calls above is allowed here, ``None`` when it cannot be told."""
         ...
 
     def restart(self, runtime_id: str) -> None:
@@ -196,3 +260,22 @@ def cpu_percent(previous: Usage | None, current: Usage) -> float | None:
     if seconds <= 0.05:
         return None
     return round(max(0.0, current.cpu_s - base_cpu) / seconds * 100, 2)
+
+
+def rates(previous: Usage | None, current: Usage) -> Rates:
+    """Return what flowed between two samples; a counter that went back, or another start, is no data."""
+    if previous is None or previous.started_at != current.started_at:
+        return Rates()
+    seconds = (current.at - previous.at).total_seconds()
+
+    def rate(before: int | None, after: int | None) -> float | None:
+        if before is None or after is None or after < before or seconds <= 0.05:
+            return None
+        return round((after - before) / seconds, 1)
+
+    return Rates(
+        network_rx=rate(previous.network_rx_bytes, current.network_rx_bytes),
+        network_tx=rate(previous.network_tx_bytes, current.network_tx_bytes),
+        block_read=rate(previous.block_read_bytes, current.block_read_bytes),
+        block_write=rate(previous.block_write_bytes, current.block_write_bytes),
+    )

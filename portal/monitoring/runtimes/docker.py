@@ -5,13 +5,14 @@ Every call has a time limit of ``CALL_TIMEOUT_S`` and every stream is read in pi
 
 from __future__ import annotations
 
+import email.utils
 import json
 import socket
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ import requests
 import urllib3.exceptions
 
 from portal.monitoring.models import RunState, RuntimeKind
-from portal.monitoring.runtimes import docker_api
+from portal.monitoring.runtimes import docker_api, docker_events
 from portal.monitoring.runtimes.base import (
     MAX_LOG_LINES,
+    EventWindow,
     Found,
     HealthReading,
     Inspection,
@@ -48,6 +50,7 @@ MAX_CONTAINERS = 500
 MAX_EVENTS_BYTES = 1024 * 1024
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 OPT_OUT = "bonghwa.monitor"
+NO_IMAGE = "bonghwa-no-such-image"
 
 
 @contextmanager
@@ -91,6 +94,10 @@ def _knock(base_url: str) -> None:
             probe.connect(base_url.removeprefix("unix://"))
 
 
+def _opts_out(labels: Mapping[str, str]) -> bool:
+    return labels.get(OPT_OUT, "").lower() in ("false", "0", "no", "off")
+
+
 class DockerRuntime:
     """A Docker Engine at ``base_url`` (``unix://…``, ``tcp://…``; empty: the default socket)."""
 
@@ -126,7 +133,7 @@ class DockerRuntime:
             found = []
             for row in rows:
                 labels = docker_api.labels(row.get("Labels"))
-                if labels.get(OPT_OUT, "").lower() in ("false", "0", "no", "off"):
+                if _opts_out(labels):
                     continue
                 found.append(
                     Found(
@@ -172,19 +179,50 @@ class DockerRuntime:
             return True
         if seen.oom_killed:
             return False
-        actions = self._events(runtime_id, seen.finished_at)
-        if "die" in actions:
-            return seen.exit_code == 0 or bool(actions & {"kill", "stop"})
-        return seen.exit_code in (0, 130, 137, 143)
+        asked = self._was_asked_to_end(runtime_id, seen.finished_at)
+        if asked is None:
+            return seen.exit_code in (0, 130, 137, 143)
+        return seen.exit_code == 0 or asked
 
-    def _events(self, runtime_id: str, ended: datetime) -> set[str]:
-        """Return what happened to the container from 60 s before its end until now."""
-        wanted = {"container": [runtime_id], "event": ["kill", "stop", "die"]}
-        since, until = ended.timestamp() - 60, unix_now()
-        parameters = {"since": f"{since:.3f}", "until": f"{until:.3f}", "filters": json.dumps(wanted)}
+    def _was_asked_to_end(self, runtime_id: str, ended: datetime) -> bool | None:
+        """Return whether a kill or a stop belongs to the end, ``None`` when the Engine forgot the end."""
+        wanted = {"container": [runtime_id], "event": ["kill", "stop", "die", "oom"]}
+        since = ended.timestamp() - docker_events.KILL_S
+        parameters = {
+            "since": f"{since:.3f}",
+            "until": f"{unix_now():.3f}",
+            "filters": json.dumps(wanted),
+        }
         with _translated("events"):
+            return docker_events.asked(b"".join(self._stream("/events", parameters, MAX_EVENTS_BYTES)))
+
+    def events(self, since: datetime, until: datetime) -> EventWindow:
+        """Return what happened to containers after ``since``, and a minute before it for what comes late."""
+        with _translated("events"):
+            ahead = self._clock_ahead()
+            start, end = since + ahead, until + ahead
+            parameters = {
+                "since": f"{start.timestamp() - docker_events.LOOK_BACK_S:.9f}",
+                "until": f"{end.timestamp():.9f}",
+            }
             raw = b"".join(self._stream("/events", parameters, MAX_EVENTS_BYTES))
-            return {str(json.loads(line).get("Action", "")) for line in raw.splitlines() if line.strip()}
+            seen = docker_events.window(docker_events.parse(raw), since=start, until=until)
+            own = [event for event in seen.events if not _opts_out(event.labels)]
+            return replace(seen, events=own, lost=seen.lost or len(raw) >= MAX_EVENTS_BYTES)
+
+    def _clock_ahead(self) -> timedelta:
+        """Return how far the clock of an Engine elsewhere is ahead.
+
+        The Engine would wait for an ``until`` that is still to come for it. Its answers tell whole seconds,
+        so that less than two count as none.
+        """
+        if self._base_url.startswith("unix://"):
+            return timedelta()
+        client = self._client()
+        with client.get(f"{client.base_url}/_ping", timeout=CALL_TIMEOUT_S) as response:
+            told = email.utils.parsedate_to_datetime(response.headers["Date"])
+        ahead = told + timedelta(seconds=0.5) - datetime.now(UTC)
+        return ahead if abs(ahead.total_seconds()) >= 2 else timedelta()
 
     def logs(self, runtime_id: str, *, cursor: str, limit: int = MAX_LOG_LINES) -> LogWindow:
         """Return lines after ``cursor``; a flood is asked for once more with the full ``limit``.
@@ -235,6 +273,22 @@ class DockerRuntime:
                 size += len(piece)
                 if (limit and size >= limit) or time.monotonic() > deadline:
                     return
+
+    def is_guarded(self) -> bool | None:
+        """Ask for an image that cannot exist, which the collector never needs and which changes nothing.
+
+        An Engine says that there is no such image; a proxy that allows only reading refuses to ask.
+        """
+        try:
+            client = self._client()
+            path = f"{client.base_url}/v{client.api_version}/images/{NO_IMAGE}/json"
+            with _translated("guard"), client.get(path, timeout=CALL_TIMEOUT_S, stream=True) as response:
+                told = response.raw.read(300, decode_content=True).decode("utf-8", "replace")
+        except (RuntimeProblem, docker.errors.DockerException, OSError):
+            return None
+        if response.status_code == 404 and NO_IMAGE in told:
+            return False
+        return True if response.status_code in (401, 403, 405) else None
 
     def restart(self, runtime_id: str) -> None:
         """Restart with ten seconds of grace."""

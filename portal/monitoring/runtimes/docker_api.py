@@ -66,9 +66,35 @@ def usage(stats: Mapping[str, Any], started_at: datetime | None) -> Usage:
     return Usage(
         at=at,
         cpu_s=cpu.get("total_usage", 0) / 1e9,
-        memory_bytes=max(0, memory["usage"] - cache),
+        memory_bytes=memory["usage"] - cache if 0 <= cache < memory["usage"] else memory["usage"],
         started_at=started_at,
+        host_cores=_cores(stats.get("cpu_stats") or {}),
+        network_rx_bytes=_network(stats, "rx_bytes"),
+        network_tx_bytes=_network(stats, "tx_bytes"),
+        block_read_bytes=_block(stats, "read"),
+        block_write_bytes=_block(stats, "write"),
+        pids=(stats.get("pids_stats") or {}).get("current"),
     )
+
+
+def _cores(cpu: Mapping[str, Any]) -> int | None:
+    """Return the host's cores; an Engine that does not tell ``online_cpus`` lists usage for each (v1)."""
+    counted = len((cpu.get("cpu_usage") or {}).get("percpu_usage") or ())
+    return int(cpu.get("online_cpus") or counted) or None
+
+
+def _network(stats: Mapping[str, Any], counter: str) -> int | None:
+    """Return a counter of all interfaces; a container in its host's network has none."""
+    networks = stats.get("networks")
+    return sum(int(one.get(counter, 0)) for one in networks.values()) if networks else None
+
+
+def _block(stats: Mapping[str, Any], operation: str) -> int | None:
+    """Return bytes of all devices; cgroup v1 writes ``Read``, v2 ``read``; an idle container has no list."""
+    entries = (stats.get("blkio_stats") or {}).get("io_service_bytes_recursive")
+    if entries is None:
+        return None
+    return sum(int(one.get("value", 0)) for one in entries if str(one.get("op", "")).lower() == operation)
 
 
 def health(document: Mapping[str, Any]) -> HealthReading:

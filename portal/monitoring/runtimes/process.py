@@ -10,9 +10,11 @@ import http.client
 import json
 import socket
 import xmlrpc.client
+import zlib
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,11 +28,13 @@ from portal.monitoring.runtimes.base import (
     MAX_LOG_BYTES,
     MAX_LOG_LINES,
     MAX_OUTPUT,
+    EventWindow,
     Found,
     HealthCheck,
     HealthReading,
     Inspection,
     LogWindow,
+    RuntimeEvent,
     RuntimeRefused,
     RuntimeUnavailable,
     ServiceMissing,
@@ -46,6 +50,8 @@ START_PERIOD_S = 30.0
 #: Seconds between two checks: one sweep.
 CHECK_INTERVAL_S = 5.0
 MAX_PROCESSES = 200
+#: Seconds that are read once more: the supervisor's times are whole seconds.
+EVENT_OVERLAP_S = 2.0
 MAX_DESCRIPTOR_BYTES = 64 * 1024
 
 #: Supervisor's codes for "no such process".
@@ -133,17 +139,16 @@ class ProcessRuntime:
         """Return the supervisor's processes but those labelled ``bonghwa.monitor=false``."""
         with self._supervisor("list") as supervisor:
             rows = supervisor.getAllProcessInfo()[:MAX_PROCESSES]
-        found = []
-        for row in rows:
-            name = row["name"] if row["name"] == row["group"] else f"{row['group']}:{row['name']}"
-            labels = {
-                str(key): str(value) for key, value in (self._descriptor(name).get("labels") or {}).items()
-            }
-            if labels.get("bonghwa.monitor", "").lower() in ("false", "0", "no", "off"):
-                continue
-            state = _STATES.get(row["statename"], RunState.UNKNOWN)
-            found.append(Found(runtime_id=name, name=name, state=state, labels=labels))
-        return found
+        return [found for row in rows if (found := self._found(row)) is not None]
+
+    def _found(self, row: dict[str, Any]) -> Found | None:
+        """Return the service of one of the supervisor's rows, ``None`` when it opts out."""
+        name = row["name"] if row["name"] == row["group"] else f"{row['group']}:{row['name']}"
+        labels = {str(key): str(value) for key, value in (self._descriptor(name).get("labels") or {}).items()}
+        if labels.get("bonghwa.monitor", "").lower() in ("false", "0", "no", "off"):
+            return None
+        state = _STATES.get(row["statename"], RunState.UNKNOWN)
+        return Found(runtime_id=name, name=name, state=state, labels=labels)
 
     def sample(self, runtime_id: str) -> Usage:
         """Return CPU and memory of the process and its descendants, reaped children included."""
@@ -153,16 +158,58 @@ class ProcessRuntime:
         try:
             process = psutil.Process(pid)
             started = datetime.fromtimestamp(process.create_time(), UTC)
-            cpu, memory = 0.0, 0
+            cpu, memory, pids, read, written = 0.0, 0, 0, 0, 0
             for member in [process, *process.children(recursive=True)]:
                 try:
                     cpu += sum(member.cpu_times()[:4])
                     memory += member.memory_info().rss
+                    pids += member.num_threads()
+                    transferred = member.io_counters()
+                    read, written = read + transferred.read_bytes, written + transferred.write_bytes
                 except psutil.NoSuchProcess:
                     continue
         except psutil.Error as error:
             raise RuntimeRefused(f"{runtime_id}: {error}"[:250]) from error
-        return Usage(at=datetime.now(UTC), cpu_s=cpu, memory_bytes=memory, started_at=started)
+        return Usage(
+            at=datetime.now(UTC),
+            cpu_s=cpu,
+            memory_bytes=memory,
+            started_at=started,
+            host_cores=psutil.cpu_count(),
+            block_read_bytes=read,
+            block_write_bytes=written,
+            pids=pids,
+        )
+
+    def events(self, since: datetime, until: datetime) -> EventWindow:
+        """Return the last start and the last end of each process, as far as they lie in the window.
+
+        The supervisor keeps one of each, in whole seconds, and forgets an end's exit code at the next start.
+        """
+        with self._supervisor("events") as supervisor:
+            rows = supervisor.getAllProcessInfo()[:MAX_PROCESSES]
+        found = []
+        for row in rows:
+            if (own := self._found(row)) is None:
+                continue
+            ended = row["statename"] in ("EXITED", "FATAL", "STOPPED", "BACKOFF")
+            code = row["exitstatus"] if ended else None
+            for action, second in (("die", row["stop"]), ("start", row["start"])):
+                at = _moment(second)
+                if at is None or not since - timedelta(seconds=EVENT_OVERLAP_S) < at <= until:
+                    continue
+                event = RuntimeEvent(
+                    key=f"{second}:{zlib.crc32(own.name.encode()):08x}:{action}",
+                    at=at,
+                    runtime_id=own.runtime_id,
+                    name=own.name,
+                    action=action,
+                )
+                if action == "die":
+                    asked = row["statename"] == "STOPPED"
+                    event = replace(event, exit_code=code, on_purpose=asked if ended else None)
+                found.append(event)
+        return EventWindow(events=sorted(found, key=lambda event: event.at), until=until)
 
     def health(self, runtime_id: str) -> HealthReading:
         """Run the descriptor's check once and count its failing streak in the memory."""
@@ -274,6 +321,10 @@ class ProcessRuntime:
             )
         except OSError as error:
             raise RuntimeRefused(f"log of {runtime_id}: {error}"[:250]) from error
+
+    def is_guarded(self) -> bool | None:
+        """The supervisor's socket is this user's own."""
+        return True
 
     def restart(self, runtime_id: str) -> None:
         """Stop the process, wait for its end, and start it again."""
