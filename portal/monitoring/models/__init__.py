@@ -1,7 +1,8 @@
 """Rows of services, observations, endpoints, rules and alerts."""
 
 from portal.monitoring.models.alert import Alert, Rule, RuleKind, RuleState
-from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult, Vantage
+from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult
+from portal.monitoring.models.prober import Prober
 from portal.monitoring.models.service import (
     Health,
     LogTemplate,
@@ -11,6 +12,7 @@ from portal.monitoring.models.service import (
     Service,
     ServiceState,
 )
+from portal.monitoring.models.vantage import Vantage
 
 __all__ = [
     "Alert",
@@ -20,6 +22,7 @@ __all__ = [
     "Observation",
     "ProbeKind",
     "ProbeResult",
+    "Prober",
     "Rule",
     "RuleKind",
     "RuleState",
