@@ -14,6 +14,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 
 from gateway.config import Mode
+from portal.monitoring.probes.connectivity import parse_addresses
+from portal.monitoring.probes.guard import parse_policy
+from portal.monitoring.probes.trust import verifying
 
 Configs = Sequence[AppConfig] | None
 
@@ -129,6 +132,22 @@ def _numbers() -> dict[str, float]:
         if name not in NOT_ALONE:
             numbers[f"GATEWAY_{name.upper()}"] = value
     return numbers
+
+
+@register("portal")
+def check_probes(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check what probes may reach, and with which certificates."""
+    found: list[CheckMessage] = []
+    for name, read in (("PROBE_ALLOW", parse_policy), ("PROBE_CONNECTIVITY", parse_addresses)):
+        try:
+            read(getattr(settings, name))
+        except ValueError as error:
+            found.append(Error(f"{name}: {error}.", id="portal.E014"))
+    try:
+        verifying(settings.PROBE_CA_FILE)
+    except OSError as error:
+        found.append(Error(f"PROBE_CA_FILE={settings.PROBE_CA_FILE}: {error}.", id="portal.E015"))
+    return found
 
 
 @register("portal")

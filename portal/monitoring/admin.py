@@ -12,10 +12,15 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from portal.monitoring import engine, services
+from portal.monitoring import (
+    engine,
+    prober_admin,  # noqa: F401 - registers itself
+    services,
+)
 from portal.monitoring.models import (
     Alert,
     Endpoint,
@@ -80,9 +85,22 @@ class EndpointInline(TabularInline):  # type: ignore[misc] # unfold carries no t
 
     model = Endpoint
     extra = 0
-    fields = ["name", "kind", "vantage", "url", "enabled", "ok", "detail"]
+    fields = ["name", "purpose", "kind", "vantage", "url", "enabled", "ok", "detail"]
     readonly_fields = ["ok", "detail"]
     tab = True
+
+    def get_fields(self, request: HttpRequest, obj: Service | None = None) -> list[str]:
+        """Who may not change the URL does not see its secrets."""
+        return _masked(self.fields, self.has_change_permission(request, obj))
+
+    @admin.display(description=_("URL"))
+    def masked_url(self, endpoint: Endpoint) -> str:
+        """The URL without its secrets."""
+        return endpoint.masked_url
+
+
+def _masked(fields: list[str], may_change: bool) -> list[str]:
+    return fields if may_change else ["masked_url" if name == "url" else name for name in fields]
 
 
 @admin.register(Service)
@@ -144,21 +162,56 @@ class ServiceAdmin(HasHistory):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(HasHistory):
+class EndpointAdmin(SimpleHistoryAdmin, HasHistory):  # type: ignore[misc] # simple_history carries no types
     """URLs to probe."""
 
-    list_display = ["name", "service", "kind", "vantage", "url", "result_now", "latency", "enabled", "at"]
-    list_filter = ["ok", "kind", "vantage", "enabled"]
-    list_select_related = ["service"]
+    list_display = [
+        "name", "service", "kind", "vantage", "masked_url", "result_now", "latency", "prober", "enabled",
+        "at",
+    ]  # fmt: skip
+    list_filter = ["ok", "kind", "vantage", "prober", "enabled"]
+    list_select_related = ["service", "prober"]
     list_editable = ["enabled"]
-    search_fields = ["name", "url", "service__name"]
+    search_fields = ["name", "service__name"]
     autocomplete_fields = ["service"]
-    readonly_fields = ["from_label", "at", "ok", "latency_ms", "detail"]
+    _place = ["name", "service", "purpose", "kind", "vantage", "prober", "url", "host", "enabled"]
+    _expected = [
+        "expected_status", "body_contains", "timeout_s", "interval_s", "expect_frame", "send", "min_days",
+    ]  # fmt: skip
+    _seen = [
+        "at", "ok", "latency_ms", "detail", "status", "first_frame_ms", "close_code", "expires_at",
+        "next_at", "from_label",
+    ]  # fmt: skip
+    readonly_fields = [*_seen, "masked_url"]
     fieldsets = [
-        (None, {"fields": ["name", "service", "kind", "vantage", "url", "enabled"]}),
-        (_("Expectation"), {"fields": ["expected_status", "timeout_s", "expect_frame", "send"]}),
-        (_("Last probe"), {"fields": ["at", "ok", "latency_ms", "detail", "from_label"]}),
+        (None, {"fields": _place}),
+        (_("Expectation"), {"fields": _expected}),
+        (_("Last probe"), {"fields": _seen}),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
+        """Who may not change the URL does not see its secrets."""
+        may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        return [(title, {"fields": _masked(options["fields"], may)}) for title, options in self.fieldsets]
+
+    def revert_disabled(self, request: HttpRequest, obj: Endpoint | None = None) -> bool:
+        """History only tells: going back to old settings is a change like any other."""
+        return True
+
+    def save_model(
+        self, request: HttpRequest, obj: Endpoint, form: ModelForm[Endpoint], change: bool
+    ) -> None:
+        """Probe it at once; only the form's own fields are written, not what probes saw meanwhile."""
+        if not change:
+            super().save_model(request, obj, form, change)
+        elif form.changed_data:
+            obj.next_at = None
+            obj.save(update_fields=[*form.changed_data, "next_at"])
+
+    @admin.display(description=_("URL"), ordering="url")
+    def masked_url(self, endpoint: Endpoint) -> str:
+        """The URL without its secrets."""
+        return endpoint.masked_url
 
     @display(description=_("result"), label={"ok": "success", "failed": "danger"})  # type: ignore[untyped-decorator] # unfold: no types
     def result_now(self, endpoint: Endpoint) -> tuple[str, object] | None:

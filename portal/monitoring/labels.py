@@ -13,6 +13,8 @@ from portal.monitoring.models import Endpoint, ProbeKind, RuntimeKind, Service
 RESOLVE_AFTER = "bonghwa.resolve-after"
 HTTP = "bonghwa.http"
 WEBSOCKET = "bonghwa.ws"
+TLS = "bonghwa.tls"
+TCP = "bonghwa.tcp"
 #: Seconds that the label may choose.
 RESOLVE_RANGE = (5.0, 86_400.0)
 MAX_URL = 300
@@ -44,6 +46,8 @@ def allowed_url(url: str, *, schemes: tuple[str, ...], name: str) -> bool:
     host = parts.hostname
     if parts.scheme not in schemes or not host or parts.username is not None or port == 0:
         return False
+    if port is None and parts.scheme == "tcp":
+        return False
     if host in ("localhost", name.lower()):
         return True
     try:
@@ -63,6 +67,8 @@ def sync_endpoints(service: Service) -> None:
     for kind, label, schemes in (
         (ProbeKind.HTTP, HTTP, ("http", "https")),
         (ProbeKind.WEBSOCKET, WEBSOCKET, ("ws", "wss")),
+        (ProbeKind.TLS, TLS, ("tls", "https", "wss")),
+        (ProbeKind.TCP, TCP, ("tcp",)),
     ):
         url = labels.get(label, "")
         mine = Endpoint.objects.filter(service=service, kind=kind, from_label=True)
@@ -78,9 +84,11 @@ def sync_endpoints(service: Service) -> None:
         Endpoint.objects.get_or_create(
             kind=kind,
             url=url,
+            prober=None,
             defaults={
                 "service": service,
                 "name": f"{service.name} {kind.label}"[:200],
+                "purpose": kind.label,
                 "from_label": True,
                 "send": EMPTY_LOGIN if own_ws else "",
             },

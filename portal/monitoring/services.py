@@ -1,4 +1,4 @@
-"""Writes what a sweep or a probe saw, in short transactions, and hands back the samples for the rules."""
+"""Writes what a sweep saw, in short transactions, and hands back the samples for the rules."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ from portal.monitoring.models import (
     ServiceEvent,
     ServiceState,
 )
-from portal.monitoring.probes.base import ProbeReading
 from portal.monitoring.runtimes.base import Rates
-from portal.monitoring.samples import Sample, of_endpoint, of_service
+from portal.monitoring.samples import Sample, of_service
 
 #: Services written in one transaction.
 CHUNK = 50
@@ -229,53 +228,10 @@ def forget(services: Sequence[Service], *, reason: str, at: datetime) -> list[Al
     return closed
 
 
-def due_endpoints() -> list[Endpoint]:
-    """Return the endpoints to probe: those of services that were stopped or removed are left alone."""
-    ended = Q(service__state__state=RunState.GONE) | Q(
-        service__state__state=RunState.EXITED, service__state__stopped_on_purpose=True
-    )
-    return list(
-        Endpoint.objects.filter(enabled=True)
-        .exclude(service__isnull=False, service__enabled=False)
-        .exclude(ended)
-        .select_related("service", "service__state")
-        .order_by("pk")[:500]
-    )
-
-
-def record_probes(probed: Sequence[tuple[Endpoint, ProbeReading | None]]) -> list[Sample]:
-    """Store probe results; ``None`` is a broken collector: the endpoint becomes unknown, no sample."""
-    samples = []
-    with transaction.atomic():
-        results = []
-        for endpoint, reading in probed:
-            if reading is None:
-                Endpoint.objects.filter(pk=endpoint.pk).update(ok=None, detail="collector error")
-                continue
-            endpoint.at, endpoint.ok, endpoint.latency_ms = reading.at, reading.ok, reading.latency_ms
-            endpoint.detail = reading.detail[:300]
-            written = Endpoint.objects.filter(pk=endpoint.pk).update(
-                at=endpoint.at, ok=endpoint.ok, latency_ms=endpoint.latency_ms, detail=endpoint.detail
-            )
-            if not written:
-                continue
-            results.append(
-                ProbeResult(
-                    endpoint=endpoint,
-                    at=reading.at,
-                    ok=reading.ok,
-                    latency_ms=reading.latency_ms,
-                    detail=endpoint.detail,
-                )
-            )
-            samples.append(of_endpoint(endpoint))
-        ProbeResult.objects.bulk_create(results)
-    return samples
-
-
 #: What is kept how long, pruned in batches of at most ``PRUNE_BATCH`` rows.
 OBSERVATIONS_FOR = timedelta(hours=48)
 PROBES_FOR = timedelta(days=14)
+ENDPOINT_HISTORY_FOR = timedelta(days=400)
 CLOSED_ALERTS_FOR = timedelta(days=400)
 GONE_FOR = timedelta(days=14)
 EVENTS_FOR = timedelta(days=14)
@@ -288,6 +244,7 @@ def prune(now: datetime) -> dict[str, int]:
     old = {
         "observations": Observation.objects.filter(at__lt=now - OBSERVATIONS_FOR),
         "probe results": ProbeResult.objects.filter(at__lt=now - PROBES_FOR),
+        "endpoint history": Endpoint.history.filter(history_date__lt=now - ENDPOINT_HISTORY_FOR),
         "alerts": Alert.objects.filter(closed_at__lt=now - CLOSED_ALERTS_FOR),
         "services": Service.objects.filter(
             state__state__in=[RunState.GONE, RunState.UNKNOWN], state__at__lt=now - GONE_FOR

@@ -27,6 +27,8 @@ SLOW = PREFIX + "slow:{runtime}"
 GUARD = PREFIX + "guard:{runtime}"
 LOCK = PREFIX + "lock:{name}"
 MISSING = PREFIX + "gateway-missing:{slot}"
+#: Counters of one minute.
+COUNTER = PREFIX + "count:{who}"
 
 #: Seconds that a sweep's memory and cost outlive it.
 MEMORY_TTL = 3600
@@ -178,6 +180,19 @@ def gateway_present(slots: list[str]) -> None:
     """Forget that the status of ``slots`` was missing."""
     if slots:
         client().delete(*(MISSING.format(slot=slot) for slot in slots))
+
+
+def count_in_minute(who: str) -> int:
+    """Count one more use by ``who`` and return how many there were since its minute began.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    name = COUNTER.format(who=who)
+    pipeline = client().pipeline()
+    pipeline.set(name, 0, ex=60, nx=True)
+    pipeline.incr(name)
+    return int(pipeline.execute()[1])
 
 
 def heartbeat(key: str) -> float | None:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from portal.monitoring import access, engine, events, gateway, pace, services, store
+from portal.monitoring import access, engine, events, gateway, pace, probing, services, store
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
-from portal.monitoring.probes.run import probe_all
+from portal.monitoring.probes.run import probe_due
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +65,24 @@ def _note(result: Sweep, guarded: bool | None) -> None:
 
 @shared_task(name="monitoring.probe", ignore_result=True)
 def probe() -> None:
-    """Probe every endpoint and evaluate its rules."""
+    """Probe the endpoints that are due and evaluate their rules, and those of what was pushed."""
     with store.lock("probe", LOCK_S) as free:
-        if free:
-            engine.evaluate(services.record_probes(probe_all(services.due_endpoints())))
-            engine.close_unwatched(timezone.now())
+        if not free:
+            return
+        _evaluate_pushed()
+        for batch in probe_due(probing.claim, probing.probe):
+            engine.evaluate(probing.record(batch))
+            _evaluate_pushed()
+        now = timezone.now()
+        probing.mark_stale(now)
+        engine.close_unwatched(now)
+
+
+def _evaluate_pushed() -> None:
+    numbers, samples = probing.take_pushed()
+    if numbers:
+        engine.evaluate(samples)
+        probing.pushed_done(numbers)
 
 
 @shared_task(name="monitoring.watch_gateway", ignore_result=True)

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from gateway import keys
 from gateway.status import FeedState, GatewayStatus
-from portal.monitoring import engine, gateway, services
+from portal.monitoring import engine, gateway, probing
 from portal.monitoring.models import Alert, Endpoint, Health, ProbeKind, Rule, RuleKind, RunState, Service
 from portal.monitoring.probes.base import ProbeReading
 from tests.monitoring.stage import FINGERPRINT, MIB, NOW, Stage, ended, failing, firing, incident, inspected
@@ -154,7 +154,7 @@ def probe(endpoint: Endpoint, seconds: float, ok: bool) -> None:
     """One stored and evaluated probe of ``endpoint``."""
     at = NOW + timedelta(seconds=seconds)
     reading = ProbeReading(ok=ok, at=at, latency_ms=1.0, detail="HTTP 200" if ok else "HTTP 502")
-    engine.evaluate(services.record_probes([(endpoint, reading)]))
+    engine.evaluate(probing.record([(endpoint, reading)]))
 
 
 def test_an_endpoint_fires_on_the_third_failure_in_its_services_incident_and_closes_on_the_second_pass() -> (

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from incidents.models import Incident, State
 from incidents.services import resolve_green
-from portal.monitoring import engine, services
+from portal.monitoring import engine, probing, services
 from portal.monitoring.collector import Sweep
 from portal.monitoring.models import (
     Alert,
@@ -209,7 +209,7 @@ def test_alerts_of_an_endpoint_that_was_switched_off_or_deleted_close() -> None:
     endpoint = Endpoint.objects.create(name="domain", kind=ProbeKind.HTTP, url="http://127.0.0.1:1/")
     for second in range(3):
         reading = ProbeReading(ok=False, at=NOW + timedelta(seconds=second), latency_ms=1, detail="refused")
-        engine.evaluate(services.record_probes([(endpoint, reading)]))
+        engine.evaluate(probing.record([(endpoint, reading)]))
     assert unwatched() == {"probe-failing"}
     endpoint.delete()
     assert unwatched() == set()
@@ -231,7 +231,7 @@ def test_an_alert_and_its_incident_hold_no_secret_of_an_address() -> None:
         reading = ProbeReading(
             ok=False, at=NOW + timedelta(seconds=second), latency_ms=None, detail="HTTP 500"
         )
-        engine.evaluate(services.record_probes([(endpoint, reading)]))
+        engine.evaluate(probing.record([(endpoint, reading)]))
 
     told = [incident(), *incident().signals.all(), *incident().timeline.all(), *Alert.objects.all()]
     text = serialize("json", [*told, *incident().notifications.all()])

@@ -2,87 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 
 import pytest
-from websockets.http11 import Request, Response
-from websockets.sync.server import ServerConnection, serve
 
-from portal.monitoring.models import Endpoint, ProbeKind
-from portal.monitoring.probes import http, run, websocket
+from portal.monitoring.probes import http, websocket
 from portal.monitoring.probes.base import MAX_DETAIL, ProbeReading, Target
-from portal.monitoring.probes.http import probe_http
-from portal.monitoring.probes.websocket import probe_websocket
+from tests.monitoring.probe_servers import (
+    LOCAL,
+    dripping,
+    http_server,
+    mute_server,
+    replying,
+    silent,
+    ws_server,
+)
 from tests.services import free_port
 
+probe_http = partial(http.probe_http, guard=LOCAL)
+probe_websocket = partial(websocket.probe_websocket, guard=LOCAL)
 HOSTILE = "\x1b[31m<script>alert(1)</script>\x00 token=hunter2\u202e" + "x" * 5_000
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def http_server(answer: Answer) -> Iterator[str]:
-    """Serve ``answer`` to every GET; yields the URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # the name that the library looks for
-            answer(self)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def replying(status: int, body: bytes = b"", **headers: str) -> Answer:
-    """An answer with these parts."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
-
-
-def dripping(start: bytes) -> Answer:
-    """An answer of which ``start`` comes at once and the rest, without end, byte by byte."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        try:
-            handler.wfile.write(start)
-            while True:
-                handler.wfile.write(b".")
-                threading.Event().wait(0.02)
-        except OSError:
-            return
-
-    return answer
-
-
-@contextmanager
-def mute_server() -> Iterator[int]:
-    """Accept connections and answer nothing; yields the port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield listener.getsockname()[1]
 
 
 def test_an_expected_status_passes_with_its_latency() -> None:
@@ -183,29 +125,6 @@ def test_hostile_words_of_a_target_are_cut_cleaned_and_masked() -> None:
     assert len(seen.detail) <= MAX_DETAIL
 
 
-@contextmanager
-def ws_server(
-    talk: Callable[[ServerConnection], None],
-    refuse: Callable[[ServerConnection, Request], Response | None] | None = None,
-) -> Iterator[str]:
-    """Serve WebSocket with ``talk``; yields the URL."""
-    with serve(talk, "127.0.0.1", 0, process_request=refuse, logger=quiet()) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/ws"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def quiet() -> logging.Logger:
-    """A logger that keeps the server's words to itself."""
-    logger = logging.getLogger("tests.websocket")
-    logger.propagate = False
-    return logger
-
-
 def test_a_first_frame_passes_with_both_latencies() -> None:
     with ws_server(lambda connection: connection.send("hello")) as url:
         seen = probe_websocket(Target(url=url))
@@ -217,12 +136,6 @@ def test_a_first_frame_passes_with_both_latencies() -> None:
 def test_the_frame_to_send_is_sent_for_servers_that_speak_only_when_asked() -> None:
     with ws_server(lambda connection: connection.send(connection.recv())) as url:
         assert probe_websocket(Target(url=url, send='{"trnm":"LOGIN","token":""}')).ok
-
-
-def silent(connection: ServerConnection) -> None:
-    """Shake hands and say nothing."""
-    for _frame in connection:
-        pass
 
 
 def test_a_handshake_without_a_frame_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,34 +165,35 @@ def test_a_frame_over_the_bound_fails() -> None:
         assert not probe_websocket(Target(url=url)).ok
 
 
-def test_a_round_leaves_a_broken_probe_unknown_and_late_ones_out(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(run, "ROUND_LIMIT_S", 0.5)
-    free = threading.Event()
-
-    def ask(endpoint: Endpoint) -> ProbeReading:
-        if endpoint.name == "broken":
-            raise ZeroDivisionError
-        if endpoint.name == "late":
-            free.wait(20)
-        return run.probe(endpoint)
-
-    with ExitStack() as stack:
-        stack.callback(free.set)
-        url = stack.enter_context(http_server(replying(200)))
-        endpoints = [Endpoint(name=name, kind=ProbeKind.HTTP, url=url) for name in ("good", "broken", "late")]
-        probed = {endpoint.name: reading for endpoint, reading in run.probe_all(endpoints, ask)}
-
-    assert set(probed) == {"good", "broken"}
-    assert probed["good"] is not None
-    assert probed["good"].ok
-    assert probed["broken"] is None
-    assert "probe of broken is broken" in caplog.text
+@pytest.mark.parametrize(
+    ("body", "wanted", "ok", "detail"),
+    [
+        (b'{"status": "UP"}', '"UP"', True, "HTTP 200"),
+        (b'{"status": "DOWN"}', '"UP"', False, "HTTP 200, but the body lacks '\"UP\"'"),
+        ("정상".encode(), "정상", True, "HTTP 200"),
+        (b"\xff\xfe\x00 no text", "ok", False, "HTTP 200, but the body lacks 'ok'"),
+    ],
+)
+def test_a_body_must_hold_what_is_expected(body: bytes, wanted: str, ok: bool, detail: str) -> None:
+    with http_server(replying(200, body)) as url:
+        seen = probe_http(Target(url=url, body_contains=wanted))
+    assert (seen.ok, seen.detail) == (ok, detail)
 
 
-def test_an_endpoints_time_limit_is_bounded() -> None:
-    with mute_server() as port:
-        began = time.monotonic()
-        run.probe(Endpoint(kind=ProbeKind.HTTP, url=f"http://127.0.0.1:{port}/", timeout_s=-5))
-    assert time.monotonic() - began < 3
+def test_text_behind_the_bound_is_not_found_and_the_bound_is_told() -> None:
+    with http_server(replying(200, b"x" * 10_000_000 + b"needle")) as url:
+        seen = probe_http(Target(url=url, body_contains="needle"))
+    assert (seen.ok, seen.detail) == (False, "HTTP 200, but the first 64 KiB of the body lacks 'needle'")
+
+
+def test_credentials_of_the_url_are_sent_and_the_presented_name_is_the_hosts() -> None:
+    heard: list[tuple[str, str]] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        heard.append((handler.headers["Host"], handler.headers["Authorization"]))
+        replying(200)(handler)
+
+    with http_server(answer) as url:
+        assert probe_http(Target(url=url.replace("//", "//bob:p%40ss@"), host="api.example.com")).ok
+        port = url.rstrip("/").rpartition(":")[2]
+    assert heard == [(f"api.example.com:{port}", "Basic Ym9iOnBAc3M=")]

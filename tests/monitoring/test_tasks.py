@@ -24,8 +24,8 @@ from portal.monitoring.models import (
     ServiceState,
 )
 from tests.conditions import wait_until
+from tests.monitoring.probe_servers import http_server
 from tests.monitoring.stage import NOW, Stage
-from tests.monitoring.test_probes import http_server
 
 pytestmark = pytest.mark.django_db
 
@@ -160,7 +160,14 @@ def test_history_is_kept_exactly_as_long_as_stated() -> None:
 
     deleted = services.prune(NOW)
 
-    assert deleted == {"observations": 1, "probe results": 1, "alerts": 1, "services": 0, "events": 0}
+    assert deleted == {
+        "observations": 1,
+        "probe results": 1,
+        "endpoint history": 0,
+        "alerts": 1,
+        "services": 0,
+        "events": 0,
+    }
     assert sorted(Alert.objects.values_list("subject", flat=True)) == ["closed", "open"]
     assert Observation.objects.get().at == NOW - services.OBSERVATIONS_FOR
     assert ProbeResult.objects.get().at == NOW - services.PROBES_FOR
@@ -190,20 +197,3 @@ def test_one_run_deletes_a_bounded_number_of_rows_and_the_next_goes_on(
     assert services.prune(NOW)["observations"] == 6
     assert services.prune(NOW)["observations"] == 2
     assert services.prune(NOW)["observations"] == 0
-
-
-def test_an_endpoint_of_a_stopped_gone_or_unwatched_service_is_not_probed() -> None:
-    running, gone = service("a", RunState.RUNNING, 0), service("b", RunState.GONE, 0)
-    stopped, crashed = service("c", RunState.EXITED, 0), service("d", RunState.EXITED, 0)
-    ServiceState.objects.filter(service=stopped).update(stopped_on_purpose=True)
-    ServiceState.objects.filter(service=crashed).update(stopped_on_purpose=False)
-    off = service("e", RunState.RUNNING, 0)
-    Service.objects.filter(pk=off.pk).update(enabled=False)
-    for number, owner in enumerate((running, gone, stopped, crashed, off, None)):
-        url = f"http://127.0.0.1/{number}"
-        Endpoint.objects.create(
-            name=owner.name if owner else "free", kind=ProbeKind.HTTP, url=url, service=owner
-        )
-    Endpoint.objects.create(name="switched off", kind=ProbeKind.HTTP, url="http://127.0.0.1/", enabled=False)
-
-    assert [endpoint.name for endpoint in services.due_endpoints()] == ["a", "d", "free"]

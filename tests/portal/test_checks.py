@@ -31,6 +31,9 @@ def test_the_defaults_are_clean() -> None:
         ("portal.E006", {"PORT": 5112}),
         ("portal.E007", {"LANGUAGE_CODE": "fr"}),
         ("portal.E010", {"NOTIFY_URLS": ["nonsense"]}),
+        ("portal.E014", {"PROBE_ALLOW": ["10.0.0.0/99"]}),
+        ("portal.E014", {"PROBE_CONNECTIVITY": ["1.1.1.1"]}),
+        ("portal.E015", {"PROBE_CA_FILE": "/nowhere.pem"}),
     ],
 )
 def test_a_combination_that_cannot_work_has_an_id(

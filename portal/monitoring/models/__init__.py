@@ -2,7 +2,8 @@
 
 from portal.monitoring.models.alert import Alert, Rule, RuleKind, RuleState
 from portal.monitoring.models.event import EventAction, EventCursor, ServiceEvent
-from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult, Vantage
+from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult
+from portal.monitoring.models.prober import Prober
 from portal.monitoring.models.service import (
     Health,
     LogTemplate,
@@ -12,6 +13,7 @@ from portal.monitoring.models.service import (
     Service,
     ServiceState,
 )
+from portal.monitoring.models.vantage import Vantage
 
 __all__ = [
     "Alert",
@@ -23,6 +25,7 @@ __all__ = [
     "Observation",
     "ProbeKind",
     "ProbeResult",
+    "Prober",
     "Rule",
     "RuleKind",
     "RuleState",

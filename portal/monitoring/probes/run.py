@@ -1,57 +1,79 @@
-"""Probe many endpoints at once. A broken probe is a ``None``, never a failed target."""
+"""Probes by kind, and many of them at once. A broken probe is a ``None``, never a failed target."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
 
-from portal.monitoring.models import Endpoint, ProbeKind
-from portal.monitoring.probes.base import Probe, ProbeReading, Target
+from portal.monitoring.probes.base import TIMEOUT_RANGE, Probe, ProbeReading, Target
+from portal.monitoring.probes.guard import Guard
 from portal.monitoring.probes.http import probe_http
+from portal.monitoring.probes.tcp import probe_tcp
+from portal.monitoring.probes.tls import probe_tls
 from portal.monitoring.probes.websocket import probe_websocket
 
 logger = logging.getLogger(__name__)
 
+#: Probes that run at once.
 PARALLEL = 16
-#: Seconds for all probes of one round, and the most that one may take of it.
-ROUND_LIMIT_S = 20.0
-MAX_TIMEOUT_S = 10.0
+#: Seconds in which one round takes up what becomes due, and in which all of it has to end.
+ROUND_S = 15.0
+ROUND_LIMIT_S = 35.0
+#: Seconds between two looks for what has become due meanwhile.
+LOOK_S = 1.0
 
-PROBES: Mapping[str, Probe] = {ProbeKind.HTTP: probe_http, ProbeKind.WEBSOCKET: probe_websocket}
-
-
-def probe(endpoint: Endpoint) -> ProbeReading:
-    """Probe one endpoint now (also for a "test now" button)."""
-    return PROBES[endpoint.kind](
-        Target(
-            url=endpoint.url,
-            timeout_s=min(MAX_TIMEOUT_S, max(0.1, endpoint.timeout_s)),
-            expected_status=endpoint.expected_status,
-            expect_frame=endpoint.expect_frame,
-            send=endpoint.send,
-        )
-    )
+PROBES: Mapping[str, Probe] = {
+    "http": probe_http,
+    "websocket": probe_websocket,
+    "tls": probe_tls,
+    "tcp": probe_tcp,
+}
+T = TypeVar("T")
+Result = tuple[T, ProbeReading | None]
 
 
-def probe_all(
-    endpoints: Sequence[Endpoint], ask: Callable[[Endpoint], ProbeReading] = probe
-) -> list[tuple[Endpoint, ProbeReading | None]]:
-    """Probe ``endpoints``; ones that found no time in this round are left out, broken ones are ``None``."""
+def ask(target: Target, guard: Guard) -> ProbeReading:
+    """Probe ``target`` once."""
+    return PROBES[target.kind](target, guard)
+
+
+def bounded_timeout(seconds: float) -> float:
+    """Return a probe's time limit within its bounds."""
+    low, high = TIMEOUT_RANGE
+    return min(high, max(low, seconds))
+
+
+def probe_due(
+    claim: Callable[[int], Sequence[T]], ask_one: Callable[[T], ProbeReading]
+) -> Iterator[list[Result[T]]]:
+    """Probe what ``claim`` hands out and yield results as they come, so that a slow target delays no other.
+
+    ``claim`` is called with how many may start now, again each second while a probe is under way. What does
+    not end in ``ROUND_LIMIT_S`` is left out.
+    """
+    began = time.monotonic()
     pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="probe")
+    running: dict[Future[ProbeReading], T] = {}
     try:
-        futures = [(endpoint, pool.submit(ask, endpoint)) for endpoint in endpoints]
-        wait([future for _endpoint, future in futures], timeout=ROUND_LIMIT_S)
+        while True:
+            passed = time.monotonic() - began
+            if passed < ROUND_S and (free := PARALLEL - len(running)):
+                running |= {pool.submit(ask_one, item): item for item in claim(free)}
+            if not running or passed >= ROUND_LIMIT_S:
+                return
+            done, _still = wait(running, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+            if done:
+                yield [_result(running.pop(future), future) for future in done]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    probed: list[tuple[Endpoint, ProbeReading | None]] = []
-    for endpoint, future in futures:
-        if not future.done() or future.cancelled():
-            continue
-        error = future.exception()
-        if error is None:
-            probed.append((endpoint, future.result()))
-        else:
-            logger.error("probe of %s is broken", endpoint.name, exc_info=error)
-            probed.append((endpoint, None))
-    return probed
+
+
+def _result(item: T, future: Future[ProbeReading]) -> Result[T]:
+    error = future.exception()
+    if error is None:
+        return item, future.result()
+    logger.error("probe of %s is broken", item, exc_info=error)
+    return item, None
