@@ -31,6 +31,7 @@ CHUNK = 50
 _MEASURED = (
     "cpu_percent", "memory_bytes", "log_lines_per_s", "log_rate_is_lower_bound", "log_lines_total",
     "log_window", "top_template", "top_template_count", "top_template_share",
+    "rising_template", "rising_factor",
 )  # fmt: skip
 _INSPECTED = (
     "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",
