@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, login, operations, pages, status
+from portal.dashboard import actions, login, operations, pages, status, tail
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("services/", pages.services, name="services"),
     path("services/<int:pk>/", pages.service, name="service"),
     path("services/<int:pk>/chart/", pages.chart, name="service-chart"),
+    path("services/<int:pk>/tail/", tail.start, name="tail-open"),
+    path("services/<int:pk>/tail/<int:opening>/", tail.lines, name="tail-lines"),
+    path("services/<int:pk>/tail/<int:opening>/close/", tail.stop, name="tail-close"),
     path("incidents/", pages.incidents, name="incidents"),
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
