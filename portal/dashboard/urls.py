@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, login, operations, pages, status, tail
+from portal.dashboard import actions, login, operations, pages, posture, status, tail
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
@@ -16,6 +16,8 @@ urlpatterns = [
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
     path("checklist/", pages.checklist, name="checklist"),
+    path("posture/", posture.page, name="posture"),
+    path("posture/add/", posture.add, name="posture-add"),
     path("gateway/<slug:slot>/", actions.gateway, name="gateway-action"),
     path("feed/operations/", pages.operations, name="feed-operations"),
     path(

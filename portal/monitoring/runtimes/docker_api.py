@@ -17,6 +17,7 @@ MAX_HEALTH_LOG = 5
 MAX_LABELS = 50
 MAX_LABEL = 300
 MAX_ENV = 200
+MAX_MOUNTS = 500
 
 _STATES = {
     "running": RunState.RUNNING,
@@ -134,11 +135,24 @@ def config(document: Mapping[str, Any]) -> dict[str, Any]:
         },
         "restart_policy": policy.get("Name") or "no",
         "restart_limit": policy.get("MaximumRetryCount") or None,
+        "user": clean(str(settings.get("User") or ""))[:100],
+        "privileged": bool(host.get("Privileged")),
+        "engine_socket": _has_engine_socket(document),
         "env_names": sorted(
             clean(entry.partition("=")[0])[:100] for entry in (settings.get("Env") or [])[:MAX_ENV]
         ),
         "labels": labels(settings.get("Labels")),
     }
+
+
+def _has_engine_socket(document: Mapping[str, Any]) -> bool:
+    """Whether a Docker socket is mounted; which mounts there are is not kept."""
+    mounts = (document.get("Mounts") or [])[:MAX_MOUNTS]
+    return any(
+        str(mount.get(end, "")).endswith("/docker.sock")
+        for mount in mounts
+        for end in ("Source", "Destination")
+    )
 
 
 def inspection(document: Mapping[str, Any]) -> Inspection:
