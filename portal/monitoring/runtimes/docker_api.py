@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portal.monitoring.logs import clean
+from portal.monitoring.masking import mask_secrets
 from portal.monitoring.models import Health, RunState
 from portal.monitoring.runtimes.base import MAX_OUTPUT, HealthCheck, HealthReading, Inspection, Usage
 
@@ -46,9 +47,21 @@ def moment(text: str | None) -> datetime | None:
 
 
 def labels(raw: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return at most ``MAX_LABELS`` labels, ours first, each cleaned and cut to ``MAX_LABEL`` characters."""
+    """Return at most ``MAX_LABELS`` labels, ours first, each cleaned, masked and cut to ``MAX_LABEL``.
+
+    Our own are not masked: an address in them is used, not only shown.
+    """
     ordered = sorted((raw or {}).items(), key=lambda item: (not item[0].startswith("bonghwa."), item[0]))
-    return {clean(key)[:MAX_LABEL]: clean(str(value))[:MAX_LABEL] for key, value in ordered[:MAX_LABELS]}
+    kept = {clean(key)[:MAX_LABEL]: clean(str(value)[: 4 * MAX_LABEL]) for key, value in ordered[:MAX_LABELS]}
+    return {
+        key: (value if key.startswith("bonghwa.") else _masked_label(key, value))[:MAX_LABEL]
+        for key, value in kept.items()
+    }
+
+
+def _masked_label(key: str, value: str) -> str:
+    """Mask a value by its own shape and by its label's name."""
+    return mask_secrets(f"{key}={value}").partition("=")[2] if "=" not in key else mask_secrets(value)
 
 
 def usage(stats: Mapping[str, Any], started_at: datetime | None) -> Usage:
