@@ -89,7 +89,8 @@ def verify_all(*, now: datetime) -> list[VerificationRun]:
 @transaction.atomic
 def record_run(*, item: ChecklistItem, verdict: Verdict, now: datetime) -> VerificationRun:
     """Keep what a run saw and fold it into the item; a change of state goes to the incident's timeline."""
-    fresh = ChecklistItem.objects.select_for_update().select_related("report__incident").get(pk=item.pk)
+    mine = ChecklistItem.objects.select_for_update(of=("self",))
+    fresh = mine.select_related("report__incident").get(pk=item.pk)
     run = VerificationRun.objects.create(
         item=fresh,
         at=now,
@@ -110,6 +111,27 @@ def record_run(*, item: ChecklistItem, verdict: Verdict, now: datetime) -> Verif
         fresh.failures,
     )
     return run
+
+
+def add_standing(
+    *, key: str, text: str, verifier: str, target: str, parameters: Mapping[str, object], today: date
+) -> tuple[ChecklistItem, bool]:
+    """Add a measure that belongs to no incident; the second value is False when ``key`` has one already.
+
+    ``key`` names the finding (at most 100 characters). Who added it is in the measure's history.
+    """
+    return ChecklistItem.objects.get_or_create(
+        report=None,
+        draft_key=key[:100],
+        defaults={
+            "text": text,
+            "verifier": verifier,
+            "target": target[:200],
+            "parameters": dict(parameters),
+            "priority": Priority.P1,
+            "due": due_for(Priority.P1, today),
+        },
+    )
 
 
 def claim(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> ChecklistItem:
@@ -185,13 +207,14 @@ def _change(
         item.refresh_from_db(fields=_OTHERS)
         item.state = to
         item.save(update_fields=_MOVED)
-        TimelineEvent.objects.create(
-            incident=item.report.incident,
-            at=at,
-            kind=TimelineKind.CHECKLIST,
-            actor_id=None if actor is None else actor.pk,
-            data={"item": item.pk, "text": item.text, "old": str(old), "new": to.value, "observed": why},
-        )
+        if item.incident is not None:
+            TimelineEvent.objects.create(
+                incident=item.incident,
+                at=at,
+                kind=TimelineKind.CHECKLIST,
+                actor_id=None if actor is None else actor.pk,
+                data={"item": item.pk, "text": item.text, "old": str(old), "new": to.value, "observed": why},
+            )
     return item
 
 

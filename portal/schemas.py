@@ -44,9 +44,9 @@ class IncidentOut(Schema):
 
 
 class ItemOut(Schema):
-    """One preventive measure."""
+    """One preventive measure; a standing one belongs to no incident."""
 
-    incident: int
+    incident: int | None
     item: str
     state: str
     verifier: str

@@ -135,8 +135,8 @@ class ChecklistItemAdmin(HistoryAdmin):
 
     @display(description=gettext_lazy("incident"), ordering="report__incident__number")
     def incident(self, obj: ChecklistItem) -> str:
-        """Number of the incident."""
-        return f"INC-{obj.report.incident.number}"
+        """Number of the incident; a standing measure has none."""
+        return f"INC-{obj.incident.number}" if obj.incident else ""
 
     @display(description=gettext_lazy("priority"), ordering="priority", label=LABELS)
     def shown_priority(self, obj: ChecklistItem) -> tuple[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
+from incidents.models.incident import Incident
 from incidents.models.report import Priority
 
 
@@ -30,10 +32,18 @@ class Outcome(models.TextChoices):
 
 
 class ChecklistItem(models.Model):
-    """One preventive measure of an incident's report."""
+    """One preventive measure: of an incident's report, or a standing one that belongs to none.
+
+    A standing measure is known by its ``draft_key``: the same finding makes one measure, not two.
+    """
 
     report = models.ForeignKey(
-        "incidents.Report", models.CASCADE, related_name="checklist", verbose_name=_("report")
+        "incidents.Report",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="checklist",
+        verbose_name=_("report"),
     )
     order = models.PositiveIntegerField(_("order"), default=0)
     text = models.TextField(_("measure"))
@@ -66,9 +76,21 @@ class ChecklistItem(models.Model):
         verbose_name = _("checklist item")
         verbose_name_plural = _("checklist items")
         ordering = ["report", "order", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["draft_key"],
+                condition=Q(report=None) & ~Q(draft_key=""),
+                name="one_standing_item_per_finding",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def incident(self) -> Incident | None:
+        """The incident that it came from; None for a standing measure."""
+        return self.report.incident if self.report else None
 
 
 class VerificationRun(models.Model):

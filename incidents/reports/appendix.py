@@ -13,7 +13,7 @@ from incidents.models import Incident, State, TimelineEvent, TimelineKind
 from incidents.reports.layout import KST
 from incidents.reports.model import Extra
 from incidents.reports.scan import row_of
-from incidents.reports.words import Words, cut
+from incidents.reports.words import Words, cut, plain
 
 #: Timeline rows in a report.
 TIMELINE_SHOWN = 200
@@ -50,20 +50,23 @@ def sentence(event: TimelineEvent) -> str:
 def _timeline(incident: Incident, words: Words) -> str:
     shown = ~Q(kind=TimelineKind.NOTE) | Q(starred=True)
     events = list(incident.timeline.filter(shown)[: TIMELINE_SHOWN + 1])
-    rows = [
-        (_at(event.at), str(event.get_kind_display()), cut(sentence(event), 300))
-        for event in events[:TIMELINE_SHOWN]
-    ]
+    rows = [(_at(event.at), str(event.get_kind_display()), _what(event)) for event in events[:TIMELINE_SHOWN]]
     header = (words("시각 (KST)", "Time (KST)"), words("구분", "Kind"), words("내용", "What"))
     return _table(header, rows, words) + ("\n\n…" if len(events) > TIMELINE_SHOWN else "")
+
+
+def _what(event: TimelineEvent) -> str:
+    """Return the sentence of an event; a person's own words keep their markup."""
+    text = cut(sentence(event), 300)
+    return text if event.text else plain(text)
 
 
 def _signals(incident: Incident, words: Words) -> str:
     rows = [
         (
-            signal.title,
+            plain(signal.title),
             str(signal.get_severity_display()),
-            outbox.describe(signal.detail),
+            plain(outbox.describe(signal.detail)),
             _at(signal.opened_at),
             _at(signal.cleared_at) if signal.cleared_at else words("지속 중", "still open"),
         )
@@ -83,11 +86,11 @@ def _evidence(incident: Incident, words: Words) -> str:
     rows = [
         (
             f"E{row.pk}",
-            f"{row.get_kind_display()} {row.subject}".strip(),
+            plain(f"{row.get_kind_display()} {row.subject}".strip()),
             _at(row.captured_at),
             f"{row.size:,}",
             f"`{row.sha256}`",
-            row.note or (words("일부", "partial") if row.partial else "-"),
+            plain(row.note) or (words("일부", "partial") if row.partial else "-"),
         )
         for row in incident.evidence.defer("payload")
     ]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from incidents.reports import draft_fixes, draft_status
 from incidents.reports.facts import MEMORY_HIGH, Facts, Kind, number
 from incidents.reports.model import INFERRED, MEASURED, Access, Cause, Document, Problem, Row
-from incidents.reports.words import Words, code, cut, fenced
+from incidents.reports.words import Words, code, cut, fenced, plain
 
 #: Log templates printed in the first problem.
 TEMPLATES_SHOWN = 3
@@ -46,7 +46,7 @@ def draft(facts: Facts, language: str) -> Document:
         "checklist": bool(rows.checklist),
     }
     return Document(
-        title=facts.title,
+        title=plain(facts.title),
         language=language,
         analysed_at=facts.analysed_at,
         root_cause=line,
@@ -260,7 +260,7 @@ def _access(facts: Facts, words: Words) -> tuple[Access, ...]:
         if one.get("ok") is True:
             result = words("✅ 정상", "✅ OK") + (f" ({latency:.0f} ms)" if latency is not None else "")
         elif one.get("ok") is False:
-            result = f"❌ {detail}" if detail else words("❌ 실패", "❌ failed")
+            result = f"❌ {plain(detail)}" if detail else words("❌ 실패", "❌ failed")
         else:
             result = words.no_data
         rows.append(

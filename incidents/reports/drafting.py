@@ -17,7 +17,7 @@ from incidents.reports import checklist_rows, store
 from incidents.reports.draft import draft, root_cause
 from incidents.reports.facts import Facts, Source
 from incidents.reports.layout import LANGUAGES
-from incidents.reports.words import Words
+from incidents.reports.words import Words, plain
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def draft_report(*, incident: Incident, now: datetime) -> Report:
     with transaction.atomic():
         report, _created = Report.objects.get_or_create(
             incident=incident,
-            defaults={"title": incident.title, "language": language, "analysed_at": analysed},
+            defaults={"title": plain(incident.title)[:200], "language": language, "analysed_at": analysed},
         )
         document = draft(replace(facts, analysed_at=analysed), report.language)
         report.analysed_at, report.drafted_at = analysed, now

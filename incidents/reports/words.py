@@ -70,6 +70,11 @@ def code(text: str) -> str:
     return f"`{' '.join(text.split()).replace('`', chr(39))}`"
 
 
+def plain(text: str) -> str:
+    """Return measured ``text`` so that it stays text where Markdown allows HTML, links and emphasis."""
+    return re.sub(r"([\\`*<\[\]])", r"\\\1", text)
+
+
 def cut(text: str, limit: int = 200) -> str:
     """Return one line of at most ``limit`` characters."""
     line = " ".join(text.split())

@@ -133,10 +133,10 @@ class IncidentRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow:
-    """One checklist item with the incident it comes from."""
+    """One checklist item with the incident it comes from; a standing one has none."""
 
     id: int
-    incident: int
+    incident: int | None
     incident_title: str
     text: str
     priority: str

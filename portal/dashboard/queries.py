@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
 from incidents.models import OPEN_STATES, ChecklistItem, Incident, ItemState
@@ -131,14 +131,18 @@ def incident_row(incident: Incident) -> IncidentRow:
 def checklist(incident: Incident | None = None) -> tuple[ItemRow, ...]:
     """Return checklist items, of one incident or of all: one query."""
     items = ChecklistItem.objects.select_related("report__incident", "owner")
-    items = items.filter(report__incident=incident) if incident else items.order_by("-report", "order", "pk")
+    items = (
+        items.filter(report__incident=incident)
+        if incident
+        else items.order_by(F("report").desc(nulls_last=True), "order", "pk")
+    )
     today = timezone.localdate()
     done = (ItemState.VERIFIED, ItemState.WAIVED)
     return tuple(
         ItemRow(
             id=item.pk,
-            incident=item.report.incident.number,
-            incident_title=item.report.incident.title,
+            incident=item.incident.number if item.incident else None,
+            incident_title=item.incident.title if item.incident else "",
             text=item.text,
             priority=item.priority,
             state=item.state,

@@ -2,17 +2,22 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, login, operations, pages, status
+from portal.dashboard import actions, login, operations, pages, posture, status, tail
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("services/", pages.services, name="services"),
     path("services/<int:pk>/", pages.service, name="service"),
     path("services/<int:pk>/chart/", pages.chart, name="service-chart"),
+    path("services/<int:pk>/tail/", tail.start, name="tail-open"),
+    path("services/<int:pk>/tail/<int:opening>/", tail.lines, name="tail-lines"),
+    path("services/<int:pk>/tail/<int:opening>/close/", tail.stop, name="tail-close"),
     path("incidents/", pages.incidents, name="incidents"),
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
     path("checklist/", pages.checklist, name="checklist"),
+    path("posture/", posture.page, name="posture"),
+    path("posture/add/", posture.add, name="posture-add"),
     path("gateway/<slug:slot>/", actions.gateway, name="gateway-action"),
     path("feed/operations/", pages.operations, name="feed-operations"),
     path(

@@ -13,10 +13,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from portal.monitoring.masking import mask_secrets as mask_secrets
+from portal.monitoring.masking import without_pem
+
 #: Characters of a template or sample that are kept.
 MAX_TEMPLATE = 500
 #: Distinct line shapes that are masked in one window; more go to the remainder.
 MAX_SHAPES = 1_000
+#: Characters of all those shapes together, since masking costs up to 10 µs for each of a hostile line.
+MAX_SHAPE_CHARS = 200_000
 #: Characters of a line that are looked at.
 MAX_LINE = 2_000
 
@@ -31,38 +36,6 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-_KEY = (
-    r"(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|app[-_]?key|api[-_]?key|"
-    r"secret[-_]?(?:access[-_]?)?key|client[-_]?secret|access[-_]?token|refresh[-_]?token|id[-_]?token|token|secret|passw(?:or)?d|passwd|pwd|"
-    r"access[-_]?key(?:[-_]?id)?|session[-_]?id|private[-_]?key|credentials?)"
-)
-_ACCOUNT_KEY = r"(?:account(?:[-_ ]?(?:no|number|num))?|acct(?:[-_]?no)?|acnt(?:[-_]?no)?|계좌(?:\s?번호)?)"
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?"), "[jwt]"),
-    (
-        re.compile(
-            r"(?i)((?:proxy-)?authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?:(?:bearer|basic|digest)\s+)?[^\s\"',;]+"
-        ),
-        r"\1[secret]",
-    ),
-    (re.compile(r"(?i)\b((?:set-)?cookie[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[^\r\n\"']+"), r"\1[secret]"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 [secret]"),
-    (
-        re.compile(
-            rf"(?i)({_KEY}\\{{0,3}}[\"']?\s{{0,3}}[:=]\s{{0,3}})(?![\"']?\[secret\])"
-            r"(\\{1,3}[\"'][^\"'\\]*|\"[^\"]*\"|'[^']*'|[^\s\"',;&)}\]]+)"
-        ),
-        r"\1[secret]",
-    ),
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/@]{1,400}@"), r"\1[secret]@"),
-    (
-        re.compile(rf"(?i)({_ACCOUNT_KEY}[\"']?\s{{0,3}}[:=]?\s{{0,3}}[\"']?)\d[\d-]{{5,18}}\d"),
-        r"\1[account]",
-    ),
-    (re.compile(r"(?<![\d.-])(?:\d{8}-\d{2}|\d{3}-\d{2}-\d{6}|\d{4}-\d{4})(?![\d-])"), "[account]"),
-    (re.compile(r"(?<![\d.])(?!1[6-9]\d{8})\d{10}(?![\d.])"), "[account]"),
-)
 
 _TEMPLATE: tuple[tuple[re.Pattern[str], str], ...] = (
     (
@@ -109,16 +82,18 @@ def clean(text: str) -> str:
     return _CONTROL.sub("", _ANSI.sub("", text)) if not text.isascii() or not text.isprintable() else text
 
 
-def mask_secrets(text: str) -> str:
-    """Replace tokens, keys, passwords and account numbers."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
-
-
 def safe_line(text: str) -> str:
     """Return one line ready for storage: cut, cleaned and masked."""
     return mask_secrets(clean(text[:MAX_LINE])).strip()
+
+
+def safe_lines(lines: Iterable[str], *, inside: int = 0) -> tuple[list[str], int]:
+    """Return lines ready for storage or a page, PEM blocks over several lines masked too.
+
+    ``inside`` carries an open block from call to call, see :func:`without_pem`.
+    """
+    plain, inside = without_pem((line[:MAX_LINE] for line in lines), inside=inside)
+    return [safe_line(line) for line in plain], inside
 
 
 def template_of(line: str) -> str:
@@ -135,15 +110,17 @@ def summarise(lines: Iterable[str], *, top: int = 20) -> LogSummary:
     """
     shapes: Counter[str] = Counter()
     samples: dict[str, str] = {}
-    total = 0
-    for line in lines:
-        line = line[:MAX_LINE]
+    total = size = 0
+    plain, _inside = without_pem(line[:MAX_LINE] for line in lines)
+    for line in plain:
         if not line.strip():
             continue
         total += 1
         shape = line.translate(_DIGITS)
-        if shape not in shapes and len(shapes) >= MAX_SHAPES:
-            continue
+        if shape not in shapes:
+            if len(shapes) >= MAX_SHAPES or size + len(shape) > MAX_SHAPE_CHARS:
+                continue
+            size += len(shape)
         shapes[shape] += 1
         samples[shape] = line
     counts: Counter[str] = Counter()

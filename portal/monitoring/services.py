@@ -33,7 +33,7 @@ _MEASURED = (
     "cpu_percent", "memory_bytes", "host_cores", "pids", "network_rx_bytes_per_s", "network_tx_bytes_per_s",
     "block_read_bytes_per_s", "block_write_bytes_per_s", "recent_restarts", "log_lines_per_s",
     "log_rate_is_lower_bound", "log_lines_total", "log_window", "top_template", "top_template_count",
-    "top_template_share",
+    "top_template_share", "rising_template", "rising_factor",
 )  # fmt: skip
 _INSPECTED = (
     "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",

@@ -1,6 +1,7 @@
 """App configuration of portal.operations."""
 
 from importlib import import_module
+from itertools import chain
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -26,5 +27,6 @@ class OperationsConfig(AppConfig):
             ("gateway", evidence.gateway),
         ):
             registry.register_collector(name, collector)
-        for verifier in import_module("portal.operations.verifiers").VERIFIERS:
+        plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in ("verifiers", "posture")]
+        for verifier in chain(*plugged):
             registry.register_verifier(verifier)

@@ -19,7 +19,7 @@ from gateway.status import read_attempts, read_statuses
 from incidents.models import EvidenceKind
 from incidents.registry import Captured
 from portal.monitoring import store
-from portal.monitoring.logs import mask_secrets, safe_line, summarise
+from portal.monitoring.logs import mask_secrets, safe_line, safe_lines, summarise
 from portal.monitoring.models import Endpoint, LogTemplate, Observation, RuntimeKind, Service, ServiceState
 from portal.monitoring.runtimes.base import (
     HealthReading,
@@ -171,7 +171,7 @@ def health(names: list[str], _now: datetime) -> Iterator[Captured]:
                 {
                     "at": run.at.isoformat(),
                     "exit_code": run.exit_code,
-                    "output": "\n".join(safe_line(line) for line in run.output.splitlines()),
+                    "output": "\n".join(safe_lines(run.output.splitlines())[0]),
                 }
                 for run in reading.log
             ]
@@ -229,7 +229,7 @@ def logs(names: list[str], now: datetime) -> Iterator[Captured]:
                     }
                     for template, count, sample in templates
                 ],
-                "tail": [safe_line(line) for line in tail],
+                "tail": safe_lines(tail)[0],
             },
             partial=bool(note),
             note=note[:300],

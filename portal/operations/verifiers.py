@@ -23,7 +23,7 @@ GIB = 1024**3
 
 def limits(target: str, parameters: Mapping[str, Any]) -> Verdict:
     """Check the CPU and memory limits of the running container ``target``."""
-    seen = _running(target)
+    seen = running(target)
     if isinstance(seen, Verdict):
         return seen
     try:
@@ -39,7 +39,7 @@ def limits(target: str, parameters: Mapping[str, Any]) -> Verdict:
 
 def log_options(target: str, parameters: Mapping[str, Any]) -> Verdict:
     """Check the log rotation of the running container ``target``."""
-    seen = _running(target)
+    seen = running(target)
     if isinstance(seen, Verdict):
         return seen
     options = seen.config["log_options"]
@@ -59,7 +59,7 @@ def log_options(target: str, parameters: Mapping[str, Any]) -> Verdict:
     return Verdict(Outcome.PASS if good else Outcome.FAIL, shown, METHOD)
 
 
-def _running(target: str) -> Inspection | Verdict:
+def running(target: str) -> Inspection | Verdict:
     """Return the inspection of the running container ``target``, or the verdict *unknown* with its reason."""
     if not target:
         return _unknown(_("no target service is set"))

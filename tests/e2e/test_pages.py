@@ -28,7 +28,8 @@ PAGES = {
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 
 
-def _sign_in(page: Page, product: Product, password: str) -> None:
+def sign_in(page: Page, product: Product, password: str) -> None:
+    """Sign in as the admin."""
     page.goto(f"{product.url}/admin/login/?next=/")
     page.fill("input[name=username]", "admin")
     page.fill("input[name=password]", password)
@@ -45,7 +46,7 @@ def test_pages_show_without_errors_or_horizontal_scroll(
 
     def steps(page: Page) -> None:
         page.context.add_cookies([{"name": "django_language", "value": language, "url": product.url}])
-        _sign_in(page, product, admin_password)
+        sign_in(page, product, admin_password)
         for name, path in PAGES.items():
             answer = page.goto(product.url + path)
             assert answer is not None
@@ -69,7 +70,7 @@ def test_the_feed_page_shows_prices_that_change(
     product: Product, admin_password: str, chromium: Chromium
 ) -> None:
     def steps(page: Page) -> tuple[str, str]:
-        _sign_in(page, product, admin_password)
+        sign_in(page, product, admin_password)
         page.goto(f"{product.url}/feed/")
         expect(page.get_by_text("005930").first).to_be_visible()
         table = page.locator("main, body").first

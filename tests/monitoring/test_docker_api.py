@@ -84,6 +84,17 @@ def test_only_allow_listed_fields_are_kept() -> None:
     }
     assert kept["log_options"] == {"driver": "json-file", "max-size": "10m"}
     assert (kept["restart_policy"], kept["restart_limit"]) == ("on-failure", 5)
+    assert (kept["user"], kept["privileged"], kept["engine_socket"]) == ("", False, False)
+
+
+def test_a_mounted_engine_socket_is_told_and_its_path_is_not_kept() -> None:
+    mounts = [
+        {"Source": "/data", "Destination": "/data"},
+        {"Source": "/run/x/docker.sock", "Destination": "/d"},
+    ]
+    kept = docker_api.config(document() | {"Mounts": mounts})
+    assert kept["engine_socket"] is True
+    assert "/run/x" not in str(kept)
 
 
 def test_a_quota_is_a_cpu_limit_too() -> None:

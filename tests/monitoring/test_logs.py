@@ -14,9 +14,11 @@ from portal.monitoring.logs import (
     clean,
     mask_secrets,
     safe_line,
+    safe_lines,
     summarise,
     template_of,
 )
+from portal.monitoring.masking import MAX_PEM_LINES
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
 
@@ -46,6 +48,26 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.SflKxwRJSMeKKF2QT4fwpMeJ
         ("account 12345678-01 rejected", "12345678-01"),
         ("acnt_no=5123456789", "5123456789"),
         ("order for 5123456789 failed", "5123456789"),
+        (
+            "app PSxyzAb9876543210QWERtyuiopASDFghjklZXCVb12 loaded",
+            "PSxyzAb9876543210QWERtyuiopASDFghjklZXCVb12",
+        ),
+        ("postgres://bob:hun@ter2@db/app", "ter2"),
+        ("mysql --password hunter2 -u bob", "hunter2"),
+        ("token: Bearer hunter2", "hunter2"),
+        ("비밀번호: hunter2", "hunter2"),
+        ("GET /maps?key=hunter2 200", "hunter2"),
+        ("https://api.telegram.org/bot123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc/send", "AAEhBOweik6ad9r"),
+        ("https://hooks.slack.com/services/T000/B000/hunter2XX", "hunter2XX"),
+        ("https://discord.com/api/webhooks/123/hunter2XX", "hunter2XX"),
+        ("aws AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+        ("clone with ghp_16C7e42F292c6912E7710c838347Ae178B4a", "16C7e42F292c6912"),
+        (r"key -----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----", "hunter2"),
+        ("-----BEGIN RSA PRIVATE KEY----- hunter2 and no end", "hunter2"),
+        (
+            "MIIEvQIBADANBgkqhkiG9w0BAQEF/ASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+            "ASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+        ),
     ],
 )
 def test_secrets_never_survive(line: str, secret: str) -> None:
@@ -55,7 +77,16 @@ def test_secrets_never_survive(line: str, secret: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["tokens used: many", "started at 1790000000", "item 005930 price 71200", "GET /api/v1/feed 200 12ms"],
+    [
+        "tokens used: many",
+        "started at 1790000000",
+        "item 005930 price 71200",
+        "GET /api/v1/feed 200 12ms",
+        "pulled sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "job 550e8400-e29b-41d4-a716-446655440000 of api-gateway-7d9f8c6b54-x2x4z",
+        "File /usr/lib/python3/dist-packages/Foo9Bar/SomethingVeryLong12/Hello/World.py",
+        "ReconnectingWebSocketClientFactoryImpl2 started",
+    ],
 )
 def test_what_is_no_secret_stays(line: str) -> None:
     assert mask_secrets(line) == line
@@ -101,6 +132,23 @@ def test_lines_are_counted_by_template() -> None:
     ]
 
 
+def test_a_pem_block_over_many_lines_is_masked_to_its_end_and_over_two_reads() -> None:
+    key = ["-----BEGIN PRIVATE KEY-----", "abc", "def=", "-----END PRIVATE KEY-----"]
+    shown, inside = safe_lines(["before", *key[:2]])
+    assert shown == ["before", "[pem]", "[pem]"]
+    assert safe_lines([*key[2:], "after"], inside=inside) == (["[pem]", "[pem]", "after"], 0)
+    assert {one.template for one in summarise(["before", *key, "after"]).templates} == {
+        "before",
+        "[pem]",
+        "after",
+    }
+
+
+def test_a_block_that_never_ends_hides_a_log_for_so_many_lines_only() -> None:
+    shown, _inside = safe_lines(["-----BEGIN X-----"] + ["line"] * (MAX_PEM_LINES + 1))
+    assert shown.count("line") == 1
+
+
 def test_a_flood_of_different_shapes_is_bounded() -> None:
     words = [f"{'abcdefgh'[n % 8]}{'x' * (n % 400)} {'y' * (n // 400)}" for n in range(5000)]
     found = summarise(words, top=20)
@@ -109,7 +157,14 @@ def test_a_flood_of_different_shapes_is_bounded() -> None:
 
 
 def test_hostile_lines_cost_little() -> None:
-    lines = ["Authorization:" + " " * 1990, "1" * 100_000, "a1" * 5000, "token=" + '"' * 1990, "\x1b[" * 1000]
+    lines = [f"{letter}{' aB1:' * 399}" for letter in "abcdefghij" * 500]
+    lines += [
+        "Authorization:" + " " * 1990,
+        "1" * 100_000,
+        "a1" * 5000,
+        "token=" + '"' * 1990,
+        "\x1b[" * 1000,
+    ]
     started = time.process_time()
     found = summarise(lines)
     assert time.process_time() - started < 1

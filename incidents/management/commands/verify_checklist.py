@@ -29,8 +29,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(rows, ensure_ascii=False))
             return
         for row in rows:
+            source = f"INC-{row['incident']}" if row["incident"] else "-"
             self.stdout.write(
-                f"INC-{row['incident']}  {row['outcome']:<8} {row['state']:<9} {row['item']}  "
+                f"{source}  {row['outcome']:<8} {row['state']:<9} {row['item']}  "
                 f"[{row['verifier']} {row['target']}]  {row['observed']}"
             )
 
@@ -38,7 +39,7 @@ class Command(BaseCommand):
 def _row(run: VerificationRun) -> dict[str, Any]:
     item = run.item
     return {
-        "incident": item.report.incident.number,
+        "incident": item.incident.number if item.incident else None,
         "item": item.text,
         "verifier": item.verifier,
         "target": item.target,

@@ -101,6 +101,10 @@ class ServiceState(models.Model):
     top_template = models.CharField(_("top log template"), max_length=500, blank=True)
     top_template_count = models.BigIntegerField(_("count of the top template"), default=0)
     top_template_share = models.FloatField(_("share of the top template"), null=True, blank=True)
+    rising_template = models.CharField(_("rising log template"), max_length=500, blank=True)
+    rising_factor = models.FloatField(
+        _("rise of that template"), null=True, blank=True, help_text=_("Times its own baseline.")
+    )
     inspect = models.JSONField(_("allow-listed configuration"), default=dict, blank=True)
     error = models.CharField(_("collector error"), max_length=300, blank=True)
 
@@ -144,8 +148,14 @@ class LogTemplate(models.Model):
     sample = models.CharField(_("sample"), max_length=500, blank=True)
     count = models.BigIntegerField(_("count"), default=0)
     minutes = models.JSONField(_("count by minute"), default=dict, blank=True)
+    baseline = models.FloatField(
+        _("baseline (lines/min)"), null=True, blank=True, help_text=_("Its own mean, kept while it rises.")
+    )
+    rising_since = models.DateTimeField(_("rising since"), null=True, blank=True)
     first_seen = models.DateTimeField(_("first seen"))
     last_seen = models.DateTimeField(_("last seen"))
+    #: Times its baseline in the reading that was just stored; not kept.
+    rise: float = 0.0
 
     class Meta:
         verbose_name = _("log template")

@@ -22,6 +22,8 @@ MAX_LOG_BYTES = 5 * 1024 * 1024
 MAX_LOG_LINES = 10_000
 #: Characters of one log line that are looked at.
 MAX_LINE = 2_000
+#: A cursor that asks for the newest lines, however old they are.
+NEWEST = "newest"
 #: Characters kept of a health check's output.
 MAX_OUTPUT = 2_000
 
@@ -202,7 +204,9 @@ class Runtime(Protocol):
         ...
 
     def logs(self, runtime_id: str, *, cursor: str, limit: int = MAX_LOG_LINES) -> LogWindow:
-        """Return lines written after ``cursor`` (empty: recent ones), newest kept when capped.
+        """Return lines written after ``cursor``, newest kept when capped.
+
+        An empty cursor asks for recent ones, ``NEWEST`` for the last ``limit`` whatever their age.
 
         Raises:
             RuntimeProblem: it is gone, or its log cannot be read.

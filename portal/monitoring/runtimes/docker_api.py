@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portal.monitoring.logs import clean
+from portal.monitoring.masking import mask_secrets
 from portal.monitoring.models import Health, RunState
 from portal.monitoring.runtimes.base import MAX_OUTPUT, HealthCheck, HealthReading, Inspection, Usage
 
@@ -17,6 +18,7 @@ MAX_HEALTH_LOG = 5
 MAX_LABELS = 50
 MAX_LABEL = 300
 MAX_ENV = 200
+MAX_MOUNTS = 500
 
 _STATES = {
     "running": RunState.RUNNING,
@@ -45,9 +47,21 @@ def moment(text: str | None) -> datetime | None:
 
 
 def labels(raw: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return at most ``MAX_LABELS`` labels, ours first, each cleaned and cut to ``MAX_LABEL`` characters."""
+    """Return at most ``MAX_LABELS`` labels, ours first, each cleaned, masked and cut to ``MAX_LABEL``.
+
+    Our own are not masked: an address in them is used, not only shown.
+    """
     ordered = sorted((raw or {}).items(), key=lambda item: (not item[0].startswith("bonghwa."), item[0]))
-    return {clean(key)[:MAX_LABEL]: clean(str(value))[:MAX_LABEL] for key, value in ordered[:MAX_LABELS]}
+    kept = {clean(key)[:MAX_LABEL]: clean(str(value)[: 4 * MAX_LABEL]) for key, value in ordered[:MAX_LABELS]}
+    return {
+        key: (value if key.startswith("bonghwa.") else _masked_label(key, value))[:MAX_LABEL]
+        for key, value in kept.items()
+    }
+
+
+def _masked_label(key: str, value: str) -> str:
+    """Mask a value by its own shape and by its label's name."""
+    return mask_secrets(f"{key}={value}").partition("=")[2] if "=" not in key else mask_secrets(value)
 
 
 def usage(stats: Mapping[str, Any], started_at: datetime | None) -> Usage:
@@ -160,11 +174,24 @@ def config(document: Mapping[str, Any]) -> dict[str, Any]:
         },
         "restart_policy": policy.get("Name") or "no",
         "restart_limit": policy.get("MaximumRetryCount") or None,
+        "user": clean(str(settings.get("User") or ""))[:100],
+        "privileged": bool(host.get("Privileged")),
+        "engine_socket": _has_engine_socket(document),
         "env_names": sorted(
             clean(entry.partition("=")[0])[:100] for entry in (settings.get("Env") or [])[:MAX_ENV]
         ),
         "labels": labels(settings.get("Labels")),
     }
+
+
+def _has_engine_socket(document: Mapping[str, Any]) -> bool:
+    """Whether a Docker socket is mounted; which mounts there are is not kept."""
+    mounts = (document.get("Mounts") or [])[:MAX_MOUNTS]
+    return any(
+        str(mount.get(end, "")).endswith("/docker.sock")
+        for mount in mounts
+        for end in ("Source", "Destination")
+    )
 
 
 def inspection(document: Mapping[str, Any]) -> Inspection:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from portal.monitoring.runtimes.base import MAX_LINE, MAX_LOG_BYTES, MAX_LOG_LINES, LogWindow
+from portal.monitoring.runtimes.base import MAX_LINE, MAX_LOG_BYTES, MAX_LOG_LINES, NEWEST, LogWindow
 from portal.monitoring.runtimes.docker_api import moment
 
 #: Lines asked for at first; the Engine reads backwards from the end, so a small number keeps it cheap.
@@ -30,7 +30,9 @@ class Cursor:
 
     @classmethod
     def decode(cls, text: str) -> Cursor:
-        """Read :meth:`encode`'s output; anything else is an empty cursor."""
+        """Read :meth:`encode`'s output; ``NEWEST`` begins at 1970, anything else is an empty cursor."""
+        if text == NEWEST:
+            return cls(read_at=1.0)
         try:
             last, read_at, lines = text.split("|")
             return cls(last, float(read_at) or None, int(lines))
