@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 
-from portal.monitoring import engine, labels, templates
+from portal.monitoring import alerting, labels, templates, trends
 from portal.monitoring.collector import Reading, Sweep
 from portal.monitoring.models import (
     Alert,
@@ -23,14 +23,14 @@ from portal.monitoring.models import (
     ServiceState,
 )
 from portal.monitoring.probes.base import ProbeReading
-from portal.monitoring.samples import Sample, of_endpoint, of_service
+from portal.monitoring.samples import MIB, Sample, of_endpoint, of_runtime, of_service
 
 #: Services written in one transaction.
 CHUNK = 50
 
 _MEASURED = (
     "cpu_percent", "memory_bytes", "log_lines_per_s", "log_rate_is_lower_bound", "log_lines_total",
-    "log_window", "top_template", "top_template_count", "top_template_share",
+    "log_window", "top_template", "top_template_count", "top_template_share", "memory_points",
 )  # fmt: skip
 _INSPECTED = (
     "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",
@@ -42,16 +42,17 @@ _WRITTEN = ("at", "state", "error", *_MEASURED, *_INSPECTED)
 def record(sweep: Sweep) -> list[Sample]:
     """Store a sweep: services found, their latest state and history. Return the samples for the rules.
 
-    A runtime that does not answer makes its services *unknown*: no sample, so no alert opens or closes.
+    A runtime that does not answer makes its services *unknown*: no sample of theirs, so no alert of theirs
+    opens or closes.
     """
     if sweep.error:
         mark_unknown(sweep.runtime, sweep.error)
-        return []
+        return [of_runtime(sweep)]
     known = {
         service.name: service
         for service in Service.objects.filter(runtime=sweep.runtime).select_related("state")
     }
-    samples: list[Sample] = []
+    samples: list[Sample] = [of_runtime(sweep)]
     # The newest of two containers that had one name is listed first.
     fresh = {reading.found.name: reading for reading in reversed(sweep.readings)}
     names = list(fresh)
@@ -158,6 +159,11 @@ def _state(service: Service, reading: Reading) -> ServiceState:
         state.inspect = dict(seen.config)
     if reading.memory_bytes is not None:
         state.cpu_percent, state.memory_bytes = reading.cpu_percent, reading.memory_bytes
+        if old is not None and state.started_at != old.started_at:
+            state.memory_points = {}
+        state.memory_points = trends.add_point(
+            state.memory_points, reading.at.timestamp(), round(reading.memory_bytes / MIB, 2)
+        )
     if reading.logs is not None:
         templates.count(service, state, reading)
     if state.state not in (RunState.RUNNING, RunState.PAUSED):
@@ -194,13 +200,11 @@ def forget(services: Sequence[Service], *, reason: str, at: datetime) -> list[Al
     """Close every alert on ``services`` and their endpoints and start their rules afresh."""
     if not services:
         return []
-    closed = engine.close_alerts(Alert.objects.filter(service__in=services), reason=reason, at=at)
+    closed = alerting.close_alerts(Alert.objects.filter(service__in=services), reason=reason, at=at)
     subjects = [f"{service.runtime}:{service.name}" for service in services]
     endpoints = Endpoint.objects.filter(service__in=services).values_list("pk", flat=True)
     subjects += [f"endpoint:{number}" for number in endpoints]
-    RuleState.objects.filter(subject__in=subjects).filter(Q(bad__gt=0) | Q(firing=True)).update(
-        bad=0, good=0, firing=False, since=None, version=F("version") + 1
-    )
+    alerting.forget_states(RuleState.objects.filter(subject__in=subjects))
     return closed
 
 
@@ -243,7 +247,7 @@ def record_probes(probed: Sequence[tuple[Endpoint, ProbeReading | None]]) -> lis
                     detail=endpoint.detail,
                 )
             )
-            samples.append(of_endpoint(endpoint))
+            samples.extend(of_endpoint(endpoint))
         ProbeResult.objects.bulk_create(results)
     return samples
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from portal.monitoring import access, engine, gateway, services, store
+from portal.monitoring import access, alerting, engine, gateway, services, store
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
 from portal.monitoring.probes.run import probe_all
@@ -61,6 +61,7 @@ def probe() -> None:
         if free:
             engine.evaluate(services.record_probes(probe_all(services.due_endpoints())))
             engine.close_unwatched(timezone.now())
+            alerting.release_held(timezone.now())
 
 
 @shared_task(name="monitoring.watch_gateway", ignore_result=True)

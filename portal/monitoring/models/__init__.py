@@ -1,7 +1,8 @@
 """Rows of services, observations, endpoints, rules and alerts."""
 
-from portal.monitoring.models.alert import Alert, Rule, RuleKind, RuleState
+from portal.monitoring.models.alert import Alert, Held, Market, Rule, RuleKind, RuleState
 from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult, Vantage
+from portal.monitoring.models.quiet import MaintenanceWindow, Silence
 from portal.monitoring.models.service import (
     Health,
     LogTemplate,
@@ -16,7 +17,10 @@ __all__ = [
     "Alert",
     "Endpoint",
     "Health",
+    "Held",
     "LogTemplate",
+    "MaintenanceWindow",
+    "Market",
     "Observation",
     "ProbeKind",
     "ProbeResult",
@@ -27,5 +31,6 @@ __all__ = [
     "RuntimeKind",
     "Service",
     "ServiceState",
+    "Silence",
     "Vantage",
 ]

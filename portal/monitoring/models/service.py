@@ -51,6 +51,17 @@ class Service(models.Model):
             "The label bonghwa.resolve-after sets it."
         ),
     )
+    depends_on = models.ManyToManyField(
+        "self",
+        symmetrical=False,
+        blank=True,
+        related_name="dependents",
+        verbose_name=_("depends on"),
+        help_text=_(
+            "While one of these fails, this service's alerts attach to its incident. "
+            "The label bonghwa.depends-on adds names."
+        ),
+    )
     discovered_at = models.DateTimeField(_("discovered"))
 
     class Meta:
@@ -84,6 +95,9 @@ class ServiceState(models.Model):
     cpu_limit_cores = models.FloatField(_("CPU limit (cores)"), null=True, blank=True)
     memory_bytes = models.BigIntegerField(_("memory (bytes)"), null=True, blank=True)
     memory_limit_bytes = models.BigIntegerField(_("memory limit (bytes)"), null=True, blank=True)
+    memory_points = models.JSONField(
+        _("memory by half minute"), default=dict, blank=True, help_text=_("Half minute to MiB, 30 minutes.")
+    )
     restart_count = models.PositiveIntegerField(_("restarts"), default=0)
     log_lines_per_s = models.FloatField(_("log lines/s"), null=True, blank=True)
     log_rate_is_lower_bound = models.BooleanField(_("log rate is a lower bound"), default=False)
