@@ -1,4 +1,4 @@
-"""The fold of alert rules: hysteresis, windows, sustained means, ladders, flapping. Pure: no clock, no rows."""
+"""The fold of alert rules: hysteresis, windows, means, ladders, flapping. Pure: no clock, no rows."""
 
 from __future__ import annotations
 

@@ -123,8 +123,9 @@ def test_children_that_fired_before_anything_showed_move_to_the_parent_later() -
     assert burning().fingerprint == "service:docker:db"
     assert marked() == everything()
     assert Incident.objects.filter(state=State.RESOLVED).count() == CHILDREN
-    assert burning().impact_started_at is not None
-    assert burning().impact_started_at < at
+    began = burning().impact_started_at
+    assert began is not None
+    assert began < at
     opened = Notification.objects.filter(kind=NotificationKind.OPENED)
     assert opened.count() == 1, "messages that had not gone yet are dropped"
     assert not Notification.objects.filter(kind=NotificationKind.RESOLVED).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +17,7 @@ WORDS = {
 
 
 def said(
-    values: list[float],
+    values: Sequence[float],
     limits: Thresholds,
     *,
     every_s: float = 5.0,

@@ -92,7 +92,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='rule',
             name='ladder',
-            field=models.CharField(blank=True, help_text='Severity by value while it fires, for example 10=critical, 40=critical.', max_length=100, validators=[portal.monitoring.models.alert.read_ladder], verbose_name='ladder'),
+            field=models.CharField(blank=True, help_text='Severity by value while it fires, for example 10=critical, 40=critical.', max_length=100, validators=[portal.monitoring.models.alert.validate_ladder], verbose_name='ladder'),
         ),
         migrations.AddField(
             model_name='rule',
@@ -208,7 +208,7 @@ class Migration(migrations.Migration):
                 ('window_bad', models.PositiveSmallIntegerField(default=0, help_text='Opens also when so many of the last samples were bad; 0 for never.', validators=[django.core.validators.MaxValueValidator(20)], verbose_name='or bad samples')),
                 ('window_size', models.PositiveSmallIntegerField(default=0, validators=[django.core.validators.MaxValueValidator(20)], verbose_name='of the last')),
                 ('sustain_s', models.FloatField(default=0.0, help_text='Judges the mean over so many seconds instead of single samples; for growth, the time over which it is measured (at most 1,800). 0 for single samples.', validators=[django.core.validators.MaxValueValidator(3600.0)], verbose_name='mean over (s)')),
-                ('ladder', models.CharField(blank=True, help_text='Severity by value while it fires, for example 10=critical, 40=critical.', max_length=100, validators=[portal.monitoring.models.alert.read_ladder], verbose_name='ladder')),
+                ('ladder', models.CharField(blank=True, help_text='Severity by value while it fires, for example 10=critical, 40=critical.', max_length=100, validators=[portal.monitoring.models.alert.validate_ladder], verbose_name='ladder')),
                 ('market', models.CharField(blank=True, choices=[('', 'At any time'), ('KRX', 'While KRX trades'), ('NXT', 'While NXT trades'), ('any', 'While KRX or NXT trades')], default='', max_length=3, verbose_name='market hours')),
                 ('runbook', models.CharField(blank=True, help_text='Is added to the alert of this rule.', max_length=300, verbose_name='what to do')),
                 ('service_pattern', models.CharField(default='*', help_text='Shell pattern of service names.', max_length=200, verbose_name='services')),
