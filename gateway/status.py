@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import redis
 
 from gateway import keys
+
+if TYPE_CHECKING:
+    from gateway.calendar import MarketCalendar
 
 #: Topics named in a status; the number of all stands beside them.
 NAMES = 50
@@ -204,6 +209,31 @@ def read_feeds(client: redis.Redis) -> list[FeedStatus]:
             break
     raws = client.mget(names) if names else []
     return [FeedStatus(**known(FeedStatus, orjson.loads(raw))) for raw in raws if raw]
+
+
+def is_market_open(mode: str, at: datetime, venues: Iterable[str]) -> bool:
+    """Return whether any of ``venues`` (KRX, NXT) trades at the aware time ``at``.
+
+    ``mode`` is the calendar's, ``krx`` or ``always``. Days that people entered count within a minute.
+
+    Raises:
+        ValueError: an unknown mode or venue.
+        django.db.DatabaseError: the database does not answer.
+    """
+    from gateway.calendar import Venue  # loads the holidays, which most readers of a status do not need
+
+    return _calendar(mode, int(at.timestamp() // 60)).is_open(at, [Venue(name) for name in venues])
+
+
+@lru_cache(maxsize=4)
+def _calendar(mode: str, minute: int) -> MarketCalendar:
+    from gateway.calendar import MarketCalendar
+    from gateway.market_days import read_days
+    from gateway.protocol import KST
+
+    if mode == "always":
+        return MarketCalendar(mode)
+    return MarketCalendar(mode, read_days(datetime.fromtimestamp(minute * 60, KST).date()))
 
 
 def known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from portal.monitoring import (
+    alerting,
     engine,
     prober_admin,  # noqa: F401 - registers itself
     services,
@@ -255,13 +256,13 @@ class RuleAdmin(HasHistory):
 
     def delete_model(self, request: HttpRequest, obj: Rule) -> None:
         """Close its alerts first: deleting must not leave an incident that nothing can clear."""
-        engine.close_alerts(Alert.objects.filter(rule=obj), reason="unwatched", at=timezone.now())
+        alerting.close_alerts(Alert.objects.filter(rule=obj), reason="unwatched", at=timezone.now())
         super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         """As for one."""
         held = Alert.objects.filter(rule__in=queryset)
-        engine.close_alerts(held, reason="unwatched", at=timezone.now())
+        alerting.close_alerts(held, reason="unwatched", at=timezone.now())
         super().delete_queryset(request, queryset)
 
 

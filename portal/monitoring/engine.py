@@ -1,4 +1,4 @@
-"""Rules against fresh samples: each sample once, whoever evaluates it. Writes states, alerts and signals.
+"""Rules against fresh samples: each sample once, whoever evaluates it. Writes states; alerts follow.
 
 Two workers may hold the same sample. The one whose conditional UPDATE of ``RuleState.version`` matches has
 evaluated it; the other reads the state again and finds the sample's time there.
@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from fnmatch import fnmatchcase
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
-from incidents import services as incidents
 from incidents.errors import IncidentChanged
-from incidents.models import Severity
+from portal.monitoring import market
+from portal.monitoring.alerting import change_alert, close_alerts, open_alert
 from portal.monitoring.models import Alert, Endpoint, Rule, RuleState
+from portal.monitoring.models.alert import LOW_IS_BAD, TRENDS, read_ladder
 from portal.monitoring.rules import Fold, Thresholds, Verdict, fold
 from portal.monitoring.samples import Sample
-from portal.monitoring.texts import alert_text, closed_text
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ BATCH = 400
 
 
 def evaluate(samples: Sequence[Sample]) -> list[Alert]:
-    """Fold every enabled rule over its samples; return the alerts that opened or closed.
+    """Fold every enabled rule over its samples; return the alerts that opened, changed or closed.
 
     A state that stays clean is not written: evaluating a good sample twice changes nothing.
     """
@@ -48,10 +47,10 @@ def evaluate(samples: Sequence[Sample]) -> list[Alert]:
         }
         for sample in batch:
             for rule in rules.get(sample.kind, ()):
-                if not fnmatchcase(sample.name, rule.service_pattern):
+                if not sample.concerns(rule):
                     continue
                 try:
-                    alert = _step(rule, sample, known.get((rule.pk, sample.subject)))
+                    alert = _step(rule, sample.measured_for(rule), known.get((rule.pk, sample.subject)))
                 except (DatabaseError, IncidentChanged):
                     # The sample is not lost on the rule: its state is as before and the next one decides.
                     logger.exception("rule %s on %s not evaluated", rule.name, sample.subject)
@@ -59,6 +58,21 @@ def evaluate(samples: Sequence[Sample]) -> list[Alert]:
                 if alert is not None:
                     changed.append(alert)
     return changed
+
+
+def thresholds(rule: Rule) -> Thresholds:
+    """Return what a rule's row says, as the fold takes it."""
+    return Thresholds(
+        open_above=rule.open_above,
+        close_below=rule.close_below,
+        open_after=rule.open_after,
+        close_after=rule.close_after,
+        window_bad=rule.window_bad,
+        window_size=rule.window_size,
+        sustain_s=0.0 if rule.kind in TRENDS else rule.sustain_s,
+        ladder=tuple(value for value, _severity in read_ladder(rule.ladder)),
+        low_is_bad=rule.kind in LOW_IS_BAD,
+    )
 
 
 def _step(rule: Rule, sample: Sample, state: RuleState | None) -> Alert | None:
@@ -80,30 +94,50 @@ def _fold_once(rule: Rule, sample: Sample, state: RuleState | None) -> Alert | N
     """
     if sample.value is None or (state is not None and state.sampled_at >= sample.at):
         return None
-    before = _fold_of(state)
-    limits = Thresholds(
-        open_above=rule.open_above,
-        close_below=rule.close_below,
-        open_after=rule.open_after,
-        close_after=rule.close_after,
-    )
-    after, verdict = fold(before, sample.value, limits, at=sample.at, began=sample.began)
+    before, limits = _fold_of(state), thresholds(rule)
+    if rule.market and not limits.is_good(sample.value) and not market.is_open(rule.market, sample.at):
+        # Bad outside its hours decides nothing, and does not count when they begin; recovery still does.
+        if before.firing or before.flapping:
+            return None
+        after, verdict = Fold(changes=before.changes), None
+    else:
+        after, verdict = fold(before, sample.value, limits, at=sample.at, began=sample.began)
     if after == before:
         return None
     with transaction.atomic():
         _write(rule, sample, state, after)
-        if verdict is Verdict.OPENED:
-            return _open(rule, sample, after.since or sample.at)
-        if verdict is Verdict.CLOSED:
-            held = Alert.objects.filter(rule=rule, subject=sample.subject)
-            return next(iter(close_alerts(held, reason="recovered", at=sample.at)), None)
-        return None
+        match verdict:
+            case Verdict.OPENED:
+                return open_alert(rule, sample, after)
+            case Verdict.CLOSED:
+                held = Alert.objects.filter(rule=rule, subject=sample.subject)
+                return next(iter(close_alerts(held, reason="recovered", at=sample.at)), None)
+            case Verdict.RAISED | Verdict.FLAPPING | Verdict.STEADY:
+                return change_alert(rule, sample, after)
+            case None:
+                return None
 
 
 def _fold_of(state: RuleState | None) -> Fold:
+    """Read what :func:`_write` stored; lists that are not what it wrote count as empty."""
     if state is None:
         return Fold()
-    return Fold(bad=state.bad, good=state.good, firing=state.firing, since=state.since)
+    try:
+        parts = tuple((int(number), float(total), int(count)) for number, total, count in state.parts)
+        changes = tuple(datetime.fromtimestamp(moment, UTC) for moment in state.changes)
+    except (TypeError, ValueError):
+        parts, changes = (), ()
+    return Fold(
+        bad=state.bad,
+        good=state.good,
+        firing=state.firing,
+        since=state.since,
+        recent=state.recent,
+        parts=parts,
+        changes=changes,
+        flapping=state.flapping and bool(changes),
+        level=state.level,
+    )
 
 
 def _write(rule: Rule, sample: Sample, state: RuleState | None, after: Fold) -> None:
@@ -113,6 +147,11 @@ def _write(rule: Rule, sample: Sample, state: RuleState | None, after: Fold) -> 
         "good": after.good,
         "firing": after.firing,
         "since": after.since,
+        "recent": after.recent,
+        "parts": [list(part) for part in after.parts],
+        "changes": [moment.timestamp() for moment in after.changes],
+        "flapping": after.flapping,
+        "level": after.level,
         "value": sample.value,
         "sampled_at": sample.at,
     }
@@ -124,75 +163,6 @@ def _write(rule: Rule, sample: Sample, state: RuleState | None, after: Fold) -> 
         raise IntegrityError("another worker evaluated this state")
 
 
-def _open(rule: Rule, sample: Sample, since: datetime) -> Alert:
-    """Create the alert and signal its incident, in the caller's transaction."""
-    text = alert_text(rule, sample)
-    alert, _new = Alert.objects.get_or_create(
-        rule=rule,
-        subject=sample.subject,
-        closed_at=None,
-        defaults={
-            "fingerprint": sample.fingerprint,
-            "service": sample.service,
-            "severity": rule.severity,
-            "value": sample.value,
-            "text": text,
-            "opened_at": sample.at,
-        },
-    )
-    if rule.opens_incident:
-        signalled = incidents.signal(
-            fingerprint=sample.fingerprint,
-            key=signal_key(alert),
-            title=text,
-            service=sample.name,
-            severity=Severity(rule.severity),
-            detail={
-                **sample.extra,
-                "rule": rule.name,
-                "kind": rule.kind,
-                "subject": sample.subject,
-                "value": sample.value,
-                "limit": rule.open_above,
-                "since": since.isoformat(),
-            },
-            at=sample.at,
-            impact_started_at=since,
-            resolve_after_s=sample.service.resolve_after_s if sample.service else None,
-        )
-        alert.incident_number = signalled.incident.number
-        alert.save(update_fields=["incident_number"])
-    logger.warning("alert opened: %s", text)
-    return alert
-
-
-def signal_key(alert: Alert) -> str:
-    """Return the key of the alert's signal in its incident; it outlives a new name of the rule."""
-    return f"rule:{alert.rule_id}|{alert.subject}"[:200]
-
-
-def close_alerts(alerts: QuerySet[Alert], *, reason: str, at: datetime) -> list[Alert]:
-    """Close the open ones of ``alerts``, clear their signals and start their rules afresh.
-
-    ``reason`` is a key of :func:`portal.monitoring.texts.closed_text`. Safe against another worker.
-    """
-    text = closed_text(reason)
-    closed = []
-    for alert in alerts.filter(closed_at=None).select_related("rule"):
-        with transaction.atomic():
-            mine = Alert.objects.filter(pk=alert.pk, closed_at=None)
-            if not mine.update(closed_at=at, closed_reason=text):
-                continue
-            alert.closed_at, alert.closed_reason = at, text
-            RuleState.objects.filter(rule_id=alert.rule_id, subject=alert.subject).update(
-                bad=0, good=0, firing=False, since=None, version=F("version") + 1
-            )
-            incidents.clear(fingerprint=alert.fingerprint, key=signal_key(alert), at=at, reason=text)
-        logger.warning("alert closed (%s): %s", text, alert.text)
-        closed.append(alert)
-    return closed
-
-
 def start_afresh(rule: Rule, *, at: datetime) -> list[Alert]:
     """Close the alerts of a rule that looks at something else now: no sample would ever close them."""
     closed = close_alerts(Alert.objects.filter(rule=rule), reason="unwatched", at=at)
@@ -202,8 +172,8 @@ def start_afresh(rule: Rule, *, at: datetime) -> list[Alert]:
 
 def close_unwatched(at: datetime) -> list[Alert]:
     """Close alerts of rules, services and endpoints that were switched off or deleted."""
-    gone = Q(rule__enabled=False) | Q(service__enabled=False) | Q(rule__kind="probe", subject__in=_off())
-    orphan = Q(service=None, fingerprint__startswith="service:")
+    gone = Q(rule__enabled=False) | Q(service__enabled=False) | Q(subject__in=_off())
+    orphan = Q(service=None, subject__startswith="docker:") | Q(service=None, subject__startswith="process:")
     slots = {f"gateway:{key.slot}" for key in settings.GATEWAY_UPSTREAM.keys}
     lost_slot = Q(fingerprint__startswith="gateway:") & ~Q(subject__in=slots)
     held = Alert.objects.filter(closed_at=None).filter(gone | orphan | lost_slot)
@@ -211,12 +181,15 @@ def close_unwatched(at: datetime) -> list[Alert]:
 
 
 def _off() -> Iterable[str]:
-    """Return the subjects of open probe alerts whose endpoint is switched off or gone."""
+    """Return the subjects of open alerts whose endpoint is switched off or gone."""
     subjects = set(
-        Alert.objects.filter(closed_at=None, rule__kind="probe", subject__startswith="endpoint:").values_list(
+        Alert.objects.filter(closed_at=None, subject__startswith="endpoint:").values_list(
             "subject", flat=True
         )[:1000]
     )
     numbers = {int(subject.partition(":")[2]) for subject in subjects}
     watched = Endpoint.objects.filter(pk__in=numbers, enabled=True).values_list("pk", flat=True)
     return subjects - {f"endpoint:{number}" for number in watched}
+
+
+__all__ = ["close_alerts", "close_unwatched", "evaluate", "start_afresh", "thresholds"]

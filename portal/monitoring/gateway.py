@@ -1,7 +1,8 @@
-"""Samples of the gateway, read through ``gateway.status`` only: seconds that a slot has not been live."""
+"""Samples of the gateway, read through ``gateway.status`` only: not live, parked, topics without a place."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -17,7 +18,7 @@ FINE = (FeedState.LIVE, FeedState.CLOSED)
 
 
 def samples(now: datetime) -> list[Sample]:
-    """Return one sample for each configured slot.
+    """Return the samples of each configured slot, whether it is live first.
 
     Raises:
         redis.RedisError: Redis does not answer, so nothing is known.
@@ -25,7 +26,19 @@ def samples(now: datetime) -> list[Sample]:
     slots = [key.slot for key in settings.GATEWAY_UPSTREAM.keys]
     found = {status.slot: status for status in read_statuses(store.client(), slots)}
     store.gateway_present([slot for slot in slots if slot in found])
-    return [_sample(slot, found.get(slot), now) for slot in slots]
+    live = [_sample(slot, found.get(slot), now) for slot in slots]
+    return live + [more for sample in live for more in _states(sample, found.get(sample.name))]
+
+
+def _states(live: Sample, status: GatewayStatus | None) -> list[Sample]:
+    """Return what only a gateway that runs can tell."""
+    if status is None:
+        return []
+    parked = status.feed is FeedState.PARKED
+    return [
+        replace(live, kind=RuleKind.GATEWAY_PARKED, value=float(parked)),
+        replace(live, kind=RuleKind.GATEWAY_UNPLACED, value=float(status.unplaced), began=None),
+    ]
 
 
 def _sample(slot: str, status: GatewayStatus | None, now: datetime) -> Sample:

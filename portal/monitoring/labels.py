@@ -15,6 +15,9 @@ HTTP = "bonghwa.http"
 WEBSOCKET = "bonghwa.ws"
 TLS = "bonghwa.tls"
 TCP = "bonghwa.tcp"
+DEPENDS_ON = "bonghwa.depends-on"
+#: Names that a label may name.
+MAX_PARENTS = 20
 #: Seconds that the label may choose.
 RESOLVE_RANGE = (5.0, 86_400.0)
 MAX_URL = 300
@@ -29,6 +32,13 @@ def resolve_after_s(labels: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return seconds if RESOLVE_RANGE[0] <= seconds <= RESOLVE_RANGE[1] else None
+
+
+def depends_on(labels: Mapping[str, str]) -> list[str]:
+    """Return the names of services that a label, separated by commas, says this one depends on."""
+    given = labels.get(DEPENDS_ON, "")
+    names = [name.strip()[:200] for name in str(given)[: MAX_PARENTS * 200].split(",")]
+    return [name for name in names if name][:MAX_PARENTS]
 
 
 def allowed_url(url: str, *, schemes: tuple[str, ...], name: str) -> bool:

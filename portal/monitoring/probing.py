@@ -129,7 +129,7 @@ def record(probed: Sequence[tuple[Endpoint, ProbeReading | None]], *, pending: b
                     pending=pending,
                 )
             )
-            samples.append(of_endpoint(endpoint))
+            samples.extend(of_endpoint(endpoint))
         ProbeResult.objects.bulk_create(results)
     return samples
 
@@ -173,8 +173,9 @@ def take_pushed() -> tuple[list[int], list[Sample]]:
     for row in rows[:PUSHED_BATCH]:
         endpoint = row.endpoint
         endpoint.at, endpoint.ok, endpoint.detail = row.at, row.ok, row.detail
+        endpoint.latency_ms = row.latency_ms
         numbers.append(row.pk)
-        samples.append(of_endpoint(endpoint))
+        samples.extend(of_endpoint(endpoint))
     return numbers, samples
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
 
-from portal.monitoring import engine, events, labels, templates
+from portal.monitoring import alerting, events, labels, templates, trends
 from portal.monitoring.collector import RESTART_WINDOW_S, Reading, Sweep
 from portal.monitoring.models import (
     Alert,
@@ -24,7 +23,7 @@ from portal.monitoring.models import (
     ServiceState,
 )
 from portal.monitoring.runtimes.base import Rates
-from portal.monitoring.samples import Sample, of_service
+from portal.monitoring.samples import MIB, Sample, of_runtime, of_service
 
 #: Services written in one transaction.
 CHUNK = 50
@@ -33,7 +32,7 @@ _MEASURED = (
     "cpu_percent", "memory_bytes", "host_cores", "pids", "network_rx_bytes_per_s", "network_tx_bytes_per_s",
     "block_read_bytes_per_s", "block_write_bytes_per_s", "recent_restarts", "log_lines_per_s",
     "log_rate_is_lower_bound", "log_lines_total", "log_window", "top_template", "top_template_count",
-    "top_template_share", "rising_template", "rising_factor",
+    "top_template_share", "rising_template", "rising_factor", "memory_points",
 )  # fmt: skip
 _INSPECTED = (
     "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",
@@ -45,11 +44,12 @@ _WRITTEN = ("at", "state", "error", *_MEASURED, *_INSPECTED)
 def record(sweep: Sweep) -> list[Sample]:
     """Store a sweep: services found, their latest state and history. Return the samples for the rules.
 
-    A runtime that does not answer makes its services *unknown*: no sample, so no alert opens or closes.
+    A runtime that does not answer makes its services *unknown*: no sample of theirs, so no alert of theirs
+    opens or closes.
     """
     if sweep.error:
         mark_unknown(sweep.runtime, sweep.error)
-        return []
+        return [of_runtime(sweep)]
     known = {
         service.name: service
         for service in Service.objects.filter(runtime=sweep.runtime).select_related("state")
@@ -65,17 +65,18 @@ def record(sweep: Sweep) -> list[Sample]:
     if sweep.events is not None:
         events.save(sweep.runtime, sweep.events, known)
     _close_ended(sweep, known, set(names))
-    return _samples(watched, sweep.at)
+    return [of_runtime(sweep), *_samples(watched, sweep)]
 
 
-def _samples(watched: Sequence[tuple[Service, ServiceState, Reading]], at: datetime) -> list[Sample]:
+def _samples(watched: Sequence[tuple[Service, ServiceState, Reading]], sweep: Sweep) -> list[Sample]:
     """Return the samples of fresh readings and of what happened since the sweeps before."""
-    since = at - timedelta(seconds=RESTART_WINDOW_S)
+    since = sweep.at - timedelta(seconds=RESTART_WINDOW_S)
     happened = events.recent_events([service.pk for service, _state, _reading in watched], since)
+    told = sweep.events is not None
     return [
         sample
         for service, state, reading in watched
-        for sample in of_service(service, state, reading, happened.get(service.pk, ()))
+        for sample in of_service(service, state, reading, happened.get(service.pk, ()) if told else None)
     ]
 
 
@@ -180,6 +181,11 @@ def _state(service: Service, reading: Reading) -> ServiceState:
         state.network_rx_bytes_per_s, state.network_tx_bytes_per_s = flow.network_rx, flow.network_tx
         state.block_read_bytes_per_s, state.block_write_bytes_per_s = flow.block_read, flow.block_write
         state.host_cores, state.pids = (usage.host_cores, usage.pids) if usage else (None, None)
+        if old is not None and state.started_at != old.started_at:
+            state.memory_points = {}
+        state.memory_points = trends.add_point(
+            state.memory_points, reading.at.timestamp(), round(reading.memory_bytes / MIB, 2)
+        )
     if reading.logs is not None:
         templates.count(service, state, reading)
     if state.state not in (RunState.RUNNING, RunState.PAUSED):
@@ -218,13 +224,11 @@ def forget(services: Sequence[Service], *, reason: str, at: datetime) -> list[Al
     """Close every alert on ``services`` and their endpoints and start their rules afresh."""
     if not services:
         return []
-    closed = engine.close_alerts(Alert.objects.filter(service__in=services), reason=reason, at=at)
+    closed = alerting.close_alerts(Alert.objects.filter(service__in=services), reason=reason, at=at)
     subjects = [f"{service.runtime}:{service.name}" for service in services]
     endpoints = Endpoint.objects.filter(service__in=services).values_list("pk", flat=True)
     subjects += [f"endpoint:{number}" for number in endpoints]
-    RuleState.objects.filter(subject__in=subjects).filter(Q(bad__gt=0) | Q(firing=True)).update(
-        bad=0, good=0, firing=False, since=None, version=F("version") + 1
-    )
+    alerting.forget_states(RuleState.objects.filter(subject__in=subjects))
     return closed
 
 

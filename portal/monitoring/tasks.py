@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from portal.monitoring import access, engine, events, gateway, pace, probing, services, store
+from portal.monitoring import access, alerting, engine, events, gateway, pace, probing, services, store
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
 from portal.monitoring.probes.run import probe_due
@@ -76,6 +76,7 @@ def probe() -> None:
         now = timezone.now()
         probing.mark_stale(now)
         engine.close_unwatched(now)
+        alerting.release_held(now)
 
 
 def _evaluate_pushed() -> None:

@@ -17,11 +17,33 @@ MAX_TEXT = 300
 
 def _streak(sample: Sample, rule: Rule) -> str:
     value = int(sample.value or 0)
-    return ngettext(
-        "%(name)s: health check failed %(value)d time in a row (limit %(limit)d)",
-        "%(name)s: health check failed %(value)d times in a row (limit %(limit)d)",
-        value,
-    ) % {"name": sample.name, "value": value, "limit": rule.open_above}
+    interval = sample.extra.get("health_interval_s")
+    values = {"name": sample.name, "value": value, "limit": rule.open_above}
+    if interval:
+        return ngettext(
+            "%(name)s: health check failed %(value)d time in a row, %(span)s (limit %(limit)d)",
+            "%(name)s: health check failed %(value)d times in a row, %(span)s (limit %(limit)d)",
+            value,
+        ) % (values | {"span": _span(value * interval)})
+    return (
+        ngettext(
+            "%(name)s: health check failed %(value)d time in a row (limit %(limit)d)",
+            "%(name)s: health check failed %(value)d times in a row (limit %(limit)d)",
+            value,
+        )
+        % values
+    )
+
+
+def _span(seconds: float) -> str:
+    """Word a duration by its two largest units."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return _("%(h)d h %(m)d min") % {"h": hours, "m": minutes}
+    if minutes:
+        return _("%(m)d min %(s)d s") % {"m": minutes, "s": whole % 60}
+    return _("%(s)d s") % {"s": whole}
 
 
 def _cpu(sample: Sample, rule: Rule) -> str:
@@ -105,6 +127,117 @@ def _down(sample: Sample, rule: Rule) -> str:
     return _("%(name)s: not running, it ended with exit code %(code)d") % {"name": sample.name, "code": code}
 
 
+def _crash(sample: Sample, rule: Rule) -> str:
+    value, code = int(sample.value or 0), sample.extra.get("exit_code")
+    values = {"name": sample.name, "value": value, "limit": rule.open_above, "code": code}
+    if code is None:
+        return (
+            ngettext(
+                "%(name)s: crashed %(value)d time in 10 minutes (limit %(limit)d)",
+                "%(name)s: crashed %(value)d times in 10 minutes (limit %(limit)d)",
+                value,
+            )
+            % values
+        )
+    return (
+        ngettext(
+            "%(name)s: crashed %(value)d time in 10 minutes, last with exit code %(code)d (limit %(limit)d)",
+            "%(name)s: crashed %(value)d times in 10 minutes, last with exit code %(code)d (limit %(limit)d)",
+            value,
+        )
+        % values
+    )
+
+
+def _oom(sample: Sample, rule: Rule) -> str:
+    values = {"name": sample.name, "value": int(sample.value or 0)}
+    limit = sample.extra.get("memory_limit_bytes")
+    if limit:
+        more = {"limit": limit / 1024**2}
+        return _("%(name)s: killed for lack of memory, its limit is %(limit).0f MiB") % (values | more)
+    return _("%(name)s: killed for lack of memory") % values
+
+
+def _memory_slope(sample: Sample, rule: Rule) -> str:
+    return _(
+        "%(name)s: memory grows by %(value).1f MiB/min over %(span)s with no memory limit set "
+        "(limit %(limit).0f MiB/min)"
+    ) % {
+        "name": sample.name,
+        "value": sample.value,
+        "span": _span(rule.sustain_s),
+        "limit": rule.open_above,
+    }
+
+
+def _memory_left(sample: Sample, rule: Rule) -> str:
+    return _("%(name)s: memory reaches its limit in %(value).0f min (limit %(limit).0f min)") % {
+        "name": sample.name,
+        "value": sample.value,
+        "limit": rule.open_above,
+    }
+
+
+def _template_share(sample: Sample, rule: Rule) -> str:
+    return _("%(name)s: %(value).0f %% of its log is one message: %(template)s (limit %(limit).0f %%)") % {
+        "name": sample.name,
+        "value": sample.value,
+        "template": str(sample.extra.get("top_template", ""))[:120],
+        "limit": rule.open_above,
+    }
+
+
+def _template_rising(sample: Sample, rule: Rule) -> str:
+    return _("%(name)s: a log message is %(value).0f times as frequent as usual: %(template)s") % {
+        "name": sample.name,
+        "value": sample.value,
+        "template": str(sample.extra.get("rising_template") or sample.extra.get("top_template", ""))[:120],
+    }
+
+
+def _tls(sample: Sample, rule: Rule) -> str:
+    values = {"name": sample.name, "url": sample.extra.get("url", ""), "limit": rule.open_above}
+    if (sample.value or 0) < 0:
+        return _("%(name)s: the certificate of %(url)s has expired") % values
+    more = {"value": int(sample.value or 0)}
+    return _("%(name)s: the certificate of %(url)s ends in %(value)d days (limit %(limit)d)") % (
+        values | more
+    )
+
+
+def _latency(sample: Sample, rule: Rule) -> str:
+    return _("%(name)s: %(url)s answers in %(value).0f ms (limit %(limit).0f ms)") % {
+        "name": sample.name,
+        "url": sample.extra.get("url", ""),
+        "value": sample.value,
+        "limit": rule.open_above,
+    }
+
+
+def _gateway_parked(sample: Sample, rule: Rule) -> str:
+    return _("Gateway %(name)s: parked after %(attempts)d attempts: %(error)s") % {
+        "name": sample.name,
+        "attempts": sample.extra.get("attempts", 0),
+        "error": sample.extra.get("last_error") or "—",
+    }
+
+
+def _gateway_unplaced(sample: Sample, rule: Rule) -> str:
+    value = int(sample.value or 0)
+    return ngettext(
+        "Gateway %(name)s: %(value)d topic has no place on any key (limit %(limit)d)",
+        "Gateway %(name)s: %(value)d topics have no place on any key (limit %(limit)d)",
+        value,
+    ) % {"name": sample.name, "value": value, "limit": rule.open_above}
+
+
+def _collector(sample: Sample, rule: Rule) -> str:
+    return _("%(name)s does not answer, its services are unknown: %(result)s") % {
+        "name": sample.name,
+        "result": sample.extra.get("result") or "—",
+    }
+
+
 _SENTENCES: dict[RuleKind, Callable[[Sample, Rule], str]] = {
     RuleKind.FAILING_STREAK: _streak,
     RuleKind.CPU: _cpu,
@@ -116,6 +249,17 @@ _SENTENCES: dict[RuleKind, Callable[[Sample, Rule], str]] = {
     RuleKind.SILENT: _silent,
     RuleKind.RESTARTS: _restarts,
     RuleKind.DOWN: _down,
+    RuleKind.CRASH: _crash,
+    RuleKind.OOM: _oom,
+    RuleKind.MEMORY_SLOPE: _memory_slope,
+    RuleKind.MEMORY_LEFT: _memory_left,
+    RuleKind.TEMPLATE_SHARE: _template_share,
+    RuleKind.TEMPLATE_RISING: _template_rising,
+    RuleKind.TLS: _tls,
+    RuleKind.LATENCY: _latency,
+    RuleKind.GATEWAY_PARKED: _gateway_parked,
+    RuleKind.GATEWAY_UNPLACED: _gateway_unplaced,
+    RuleKind.COLLECTOR: _collector,
 }
 
 
@@ -123,6 +267,28 @@ def alert_text(rule: Rule, sample: Sample) -> str:
     """Return the alert's sentence in ``LANGUAGE_CODE``; whoever shows it says since when."""
     with translation.override(settings.LANGUAGE_CODE):
         return _SENTENCES[RuleKind(rule.kind)](sample, rule)[:MAX_TEXT]
+
+
+def attached_text(text: str, cause: str) -> str:
+    """Return the sentence of an alert that is put down to the service ``cause``."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return (_("%(alert)s; suppressed by %(cause)s, on which it depends") % _named(text, cause))[:MAX_TEXT]
+
+
+def cause_text(text: str, cause: str) -> str:
+    """Return the sentence that opens the incident of ``cause``, seen through an alert that depends on it."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return (_("%(cause)s fails, first seen on %(alert)s") % _named(text, cause))[:MAX_TEXT]
+
+
+def _named(text: str, cause: str) -> dict[str, str]:
+    return {"alert": text, "cause": cause}
+
+
+def flapping_text(text: str) -> str:
+    """Return the sentence of an alert that goes on and off."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return (_("%(alert)s; flapping, it keeps going on and off") % {"alert": text})[:MAX_TEXT]
 
 
 def closed_text(reason: str) -> str:

@@ -224,7 +224,7 @@ def test_a_gateway_fires_when_it_was_not_live_for_thirty_seconds_and_closes_on_t
     [
         (FeedState.CLOSED, set()),
         (FeedState.LIVE, set()),
-        (FeedState.PARKED, {"gateway-not-live"}),
+        (FeedState.PARKED, {"gateway-not-live", "gateway-parked"}),
         (FeedState.STALE, {"gateway-not-live"}),
     ],
 )

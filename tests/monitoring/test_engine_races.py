@@ -18,13 +18,13 @@ from datetime import UTC, datetime
 from portal.monitoring.models import Rule, RuleState, Service
 at = datetime(2026, 11, 22, tzinfo=UTC)
 Service.objects.create(runtime="docker", name="api-gateway", discovered_at=at)
-cpu = Rule.objects.get(kind="cpu")
+cpu = Rule.objects.get(name="cpu-sustained")
 RuleState.objects.create(rule=cpu, subject="docker:api-gateway", bad=1, since=at, sampled_at=at, version=1)
 """
 COUNT = """
 from incidents.models import Incident, IncidentSignal, Notification
 from portal.monitoring.models import Alert, RuleState, ServiceEvent
-cpu = RuleState.objects.get(rule__kind="cpu")
+cpu = RuleState.objects.get(rule__name="cpu-sustained")
 print(Incident.objects.count(), IncidentSignal.objects.count(), Notification.objects.count())
 print(Alert.objects.filter(closed_at=None).count(), cpu.bad, int(cpu.firing), ServiceEvent.objects.count())
 """

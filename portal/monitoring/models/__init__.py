@@ -1,9 +1,10 @@
 """Rows of services, observations, endpoints, rules and alerts."""
 
-from portal.monitoring.models.alert import Alert, Rule, RuleKind, RuleState
+from portal.monitoring.models.alert import Alert, Held, Market, Rule, RuleKind, RuleState
 from portal.monitoring.models.event import EventAction, EventCursor, ServiceEvent
 from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult
 from portal.monitoring.models.prober import Prober
+from portal.monitoring.models.quiet import MaintenanceWindow, Silence
 from portal.monitoring.models.service import (
     Health,
     LogTemplate,
@@ -21,7 +22,10 @@ __all__ = [
     "EventAction",
     "EventCursor",
     "Health",
+    "Held",
     "LogTemplate",
+    "MaintenanceWindow",
+    "Market",
     "Observation",
     "ProbeKind",
     "ProbeResult",
@@ -34,5 +38,6 @@ __all__ = [
     "Service",
     "ServiceEvent",
     "ServiceState",
+    "Silence",
     "Vantage",
 ]

@@ -51,6 +51,17 @@ class Service(models.Model):
             "The label bonghwa.resolve-after sets it."
         ),
     )
+    depends_on = models.ManyToManyField(
+        "self",
+        symmetrical=False,
+        blank=True,
+        related_name="dependents",
+        verbose_name=_("depends on"),
+        help_text=_(
+            "While one of these fails, this service's alerts attach to its incident. "
+            "The label bonghwa.depends-on adds names."
+        ),
+    )
     discovered_at = models.DateTimeField(_("discovered"))
 
     class Meta:
@@ -90,6 +101,9 @@ class ServiceState(models.Model):
     network_tx_bytes_per_s = models.FloatField(_("network out (bytes/s)"), null=True, blank=True)
     block_read_bytes_per_s = models.FloatField(_("block read (bytes/s)"), null=True, blank=True)
     block_write_bytes_per_s = models.FloatField(_("block write (bytes/s)"), null=True, blank=True)
+    memory_points = models.JSONField(
+        _("memory by half minute"), default=dict, blank=True, help_text=_("Half minute to MiB, 30 minutes.")
+    )
     restart_count = models.PositiveIntegerField(_("restarts"), default=0)
     recent_restarts = models.PositiveIntegerField(_("restarts in 10 minutes"), default=0)
     log_lines_per_s = models.FloatField(_("log lines/s"), null=True, blank=True)
