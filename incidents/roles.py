@@ -17,7 +17,7 @@ VIEWER, OPERATOR, EDITOR, ADMIN = "viewer", "operator", "editor", "admin"
 #: Apps whose rows every role may see.
 APPS = ("incidents", "monitoring", "operations", "gateway", "dashboard")
 #: Rows that hold credentials or access itself: only ``admin``.
-GUARDED = frozenset({"feedkey", "historicalfeedkey", "user", "group"})
+GUARDED = frozenset({"feedkey", "historicalfeedkey", "channel", "historicalchannel", "user", "group"})
 _SECTIONS = (
     *("report", "statusrow", "problemdetail", "accessrow", "causerow", "codeproblem", "emergencycommand"),
     *("fixrow", "proxychange", "longtermitem", "reportfile", "extrasection"),

@@ -22,6 +22,8 @@ MAY_BE_ZERO = frozenset(
     {"GATEWAY_START_JITTER", "GATEWAY_STABLE_AFTER", "GATEWAY_BREAKER_DELAY", "GATEWAY_LINGER"}
     | {"FEED_FLUSH_MS", "FEED_MEMORY_LIMIT"}
 )
+#: Characters of a key that seals secrets, at least.
+SHORTEST_KEY = 32
 #: Numbers of the upstream that no variable sets, and those that ``check_retry`` looks at.
 NOT_ALONE = frozenset(
     {"reg_batch", "reg_per_second", "last_value_interval", "factor", "kick_limit", "kick_window"}
@@ -144,6 +146,18 @@ def check_channels(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
             found.append(
                 Error(f"NOTIFY_URLS: entry {number} is not a URL that Apprise knows.", id="portal.E010")
             )
+    return found
+
+
+@register("portal")
+def check_delivery(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check the numbers of the delivery of messages and the keys that seal the channels' addresses."""
+    found: list[CheckMessage] = [Error(text, id="portal.E020") for text in settings.NOTIFY_POLICY.problems()]
+    if any(len(key) < SHORTEST_KEY for key in settings.CHANNEL_KEY):
+        text = (
+            f"CHANNEL_KEY: each key needs at least {SHORTEST_KEY} characters, e.g. openssl rand -base64 32."
+        )
+        found.append(Error(text, id="portal.E021"))
     return found
 
 

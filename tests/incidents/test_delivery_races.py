@@ -21,9 +21,7 @@ from datetime import timedelta
 from tests.incidents.conftest import fire
 fire(at=timezone.now() - timedelta(seconds=60))
 """
-STATE = (
-    "from incidents.models import Notification as N; print(*N.objects.values_list('state', 'attempts').get())"
-)
+STATE = "from incidents.models import Delivery as D; print(*D.objects.values_list('state', 'attempts').get())"
 
 
 @pytest.fixture
