@@ -56,7 +56,8 @@ def digests(text: str) -> list[str]:
 
 
 def _keys() -> tuple[str, ...]:
-    return (*settings.CHANNEL_KEY, settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    fallbacks = (str(key) for key in settings.SECRET_KEY_FALLBACKS)
+    return (*settings.CHANNEL_KEY, settings.SECRET_KEY, *fallbacks)
 
 
 @lru_cache(maxsize=8)

@@ -72,13 +72,12 @@ def post(*, url: str, secret: str, ident: str, timestamp: int, payload: Mapping[
         "webhook-timestamp": str(timestamp),
         "webhook-signature": sign(key_of(secret), ident, timestamp, body),
     }
-    policy = HTTPPolicy(
-        address_filter=lambda found: may_connect(host, found),
-        resolve_timeout=RESOLVE_S,
-    )
+    open_session: Any = HTTPPolicySession  # Apprise types these only in part
+    make_policy: Any = HTTPPolicy
+    policy = make_policy(address_filter=lambda found: may_connect(host, found), resolve_timeout=RESOLVE_S)
     try:
         with (
-            HTTPPolicySession(policy) as session,
+            open_session(policy) as session,
             session.post(
                 url, data=body, headers=headers, timeout=TIMEOUT_S, allow_redirects=False, stream=True
             ) as answer,

@@ -34,6 +34,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ("services", _("Services"), "dns"),
         ("incidents", _("Incidents"), "local_fire_department"),
         ("checklist", _("Checklist"), "checklist"),
+        ("messages", _("Messages"), "outbox"),
         ("feed", _("Feed"), "candlestick_chart"),
         ("feed-operations", _("Feed operations"), "lan"),
     ]

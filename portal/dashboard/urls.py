@@ -13,6 +13,8 @@ urlpatterns = [
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
     path("checklist/", pages.checklist, name="checklist"),
+    path("messages/", pages.messages, name="messages"),
+    path("messages/<int:pk>/retry/", actions.retry, name="message-retry"),
     path("gateway/<slug:slot>/", actions.gateway, name="gateway-action"),
     path("feed/operations/", pages.operations, name="feed-operations"),
     path(

@@ -25,21 +25,10 @@ from tests.incidents.hook import receiver
 from tests.incidents.measured import LOGS, METRICS
 from tests.services import free_port
 
-pytestmark = [
-    pytest.mark.django_db,
-    pytest.mark.usefixtures("english"),
-    # Apprise loads all its channels with the first one, among them one that imports what 3.13 removes.
-    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("english")]
 
 OPENED = "[Warning] INC-1 api-gateway: 헬스체크 연속 실패"
 RESOLVED = "[Resolved] INC-1 api-gateway: 헬스체크 연속 실패"
-
-
-@pytest.fixture
-def hook():
-    with receiver() as running:
-        yield running
 
 
 def deliver(hook, seconds, *more):
