@@ -1,183 +1,250 @@
-"""Delivers the outbox through Apprise: claimed by conditional UPDATE, retried, never logging an address.
+"""Delivers the outbox: one row for each message and channel, claimed by conditional UPDATE, retried.
 
-A claim moves ``next_attempt_at`` ahead by :data:`LEASE`, so a second worker does not take the message and
-a worker that died mid-way is replaced. Channels that took a message are remembered and not asked again.
+Delivery is at most once by our own doing: the claim is committed before the network is touched, and a claim
+whose worker died is not sent again (``uncertain``), but for webhooks, whose receivers know a repetition by
+its id. An uncertain message is told to the next channel, and reminders follow while nobody acknowledges. A
+channel that takes a message but does not say so in time may be sent it twice.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 
-import apprise
-from django.db.models import F
+from django.conf import settings
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
-from incidents import services
-from incidents.models import OPEN_STATES, Notification, NotificationKind, TimelineKind
-from incidents.models.notification import DeliveryState
+from incidents import channels, rollups, routing, services, texts
+from incidents.models import (
+    WAITING,
+    Channel,
+    ChannelKind,
+    Delivery,
+    DeliveryState,
+    Notification,
+    NotificationKind,
+    TimelineKind,
+)
+from incidents.policy import delay_after
+from incidents.senders import Parcel, Sender, Unusable, sender_of
 
 logger = logging.getLogger(__name__)
 
-#: Apprise prints addresses with their secrets at lower levels, and urllib3 the token in a path.
-logging.getLogger("apprise").setLevel(logging.CRITICAL)
-logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
-
-MAX_ATTEMPTS = 5
-#: Waits before tries 2 to 5; the last is the cap.
-DELAYS = tuple(timedelta(seconds=s) for s in (5, 15, 45, 135, 300))
-LEASE = timedelta(seconds=90)
-#: Messages of one run.
-BATCH = 50
-#: A message that found no channel goes out when one is set, if its incident still burns and it is younger.
-NO_CHANNEL_AGE = timedelta(hours=24)
+#: Seconds of one run; what is left waits for the next beat.
+RUN_S = 25.0
+#: Seconds that one send may take; below the lease of a claim.
+SEND_S = 18.0
+#: Channels that are sent to at the same time, so that a slow one delays no other.
+AT_ONCE = 8
+#: Deliveries looked at in one round.
+BATCH = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One configured receiver. ``label`` is safe to show; the address is not."""
+@dataclass(slots=True)
+class _Run:
+    """One run: its clock, its channels, and the channels that failed in it."""
 
-    label: str
-    digest: str
-    server: apprise.NotifyBase
+    now: datetime
+    channels: Sequence[Channel]
+    environment: Mapping[str, str]
+    chance: Callable[[], float]
+    started: float = field(default_factory=time.monotonic)
+    broken: set[int] = field(default_factory=set)
 
+    def clock(self) -> datetime:
+        """Return the time by now."""
+        return self.now + timedelta(seconds=time.monotonic() - self.started)
 
-def channels(urls: Sequence[str]) -> list[Channel]:
-    """Return a channel for each address that Apprise understands; others are named by position in the log."""
-    found = []
-    for position, url in enumerate((url.strip() for url in urls), 1):
-        server = apprise.Apprise.instantiate(url) if url else None
-        if isinstance(server, apprise.NotifyBase):
-            found.append(Channel(f"{server.service_name} #{position}", _digest(url), server))
-        elif url:
-            _complain(position, _digest(url))
-    return found
-
-
-def _digest(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
+    def has_time(self) -> bool:
+        """Whether another round may begin."""
+        return time.monotonic() - self.started < RUN_S
 
 
-@lru_cache(maxsize=64)
-def _complain(position: int, digest: str) -> None:
-    """Log a bad address once in the life of the process, not at each run."""
-    logger.error("NOTIFY_URLS: address %d is not understood", position)
+def deliver(*, now: datetime, urls: Sequence[str], chance: Callable[[], float] = random.random) -> int:
+    """Send what is due; return how many deliveries were taken. Slow: call it outside a transaction.
 
-
-def deliver(*, now: datetime, urls: Sequence[str]) -> int:
-    """Send what is due; return how many messages were delivered. Slow: call it outside a transaction."""
-    receivers = channels(urls)
-    if receivers:
-        _requeue(now)
-    due = Notification.objects.filter(state=DeliveryState.PENDING, next_attempt_at__lte=now)
+    ``chance`` in [0, 1) places each retry in its jitter.
+    """
+    environment = channels.sync_environment(urls)
+    run = _Run(now, channels.enabled(), environment, chance)
+    _look_at_lost_claims(run)
+    for message in routing.route(now, run.channels):
+        text = _("no channel is for it") if run.channels else _("no channel is configured")
+        _tell(message, TimelineKind.NOTIFY_FAILED, now, text)
+    rollups.roll_up(run.channels, now)
+    rollups.prune(now)
     done = 0
-    for message in due.select_related("incident").order_by("created_at", "pk")[:BATCH]:
-        if _earlier_waits(message) or not _claim(message, now):
-            continue
-        done += _send(message, receivers, now)
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="deliver")
+    try:
+        while run.has_time() and (round_ := _next_round(run)):
+            done += _send_round(run, pool, round_)
+    finally:
+        # A send that hangs is not waited for; its thread ends with the socket's timeout.
+        pool.shutdown(wait=False, cancel_futures=True)
     return done
 
 
-def send_test(*, urls: Sequence[str]) -> dict[str, bool]:
-    """Send a test message to every channel; return what each said by label."""
-    title, body = _("Bonghwa: test message"), _("This channel works.")
-    return {channel.label: _notify(channel, title, body) for channel in channels(urls)}
-
-
-def delay_after(attempts: int) -> timedelta:
-    """Return the wait after this many failed tries."""
-    return DELAYS[min(attempts, len(DELAYS)) - 1]
-
-
-def _requeue(now: datetime) -> None:
-    Notification.objects.filter(
-        state=DeliveryState.NO_CHANNEL,
-        kind=NotificationKind.OPENED,
-        incident__state__in=OPEN_STATES,
-        incident__reopened=F("occurrence"),
-        created_at__gte=now - NO_CHANNEL_AGE,
-    ).update(state=DeliveryState.PENDING, attempts=0, next_attempt_at=now)
-
-
-def _earlier_waits(message: Notification) -> bool:
-    """Whether an earlier message of the incident is still on its way: the order is kept."""
-    earlier = Notification.objects.filter(
-        incident=message.incident_id, state=DeliveryState.PENDING, pk__lt=message.pk
+def _due(run: _Run) -> QuerySet[Delivery]:
+    """Return what may be sent now: in order for each incident and channel."""
+    earlier = Delivery.objects.filter(
+        channel=OuterRef("channel"),
+        message__incident=OuterRef("message__incident"),
+        message__lt=OuterRef("message"),
+        state__in=WAITING,
     )
-    return earlier.exists()
+    return (
+        Delivery.objects.filter(state=DeliveryState.PENDING, next_attempt_at__lte=run.now)
+        .exclude(channel__in=run.broken)
+        .exclude(Exists(earlier))
+        .select_related("message", "message__incident", "channel")
+        .order_by("message__created_at", "message_id", "pk")
+    )
 
 
-def _claim(message: Notification, now: datetime) -> bool:
-    won = Notification.objects.filter(
-        pk=message.pk,
-        state=DeliveryState.PENDING,
-        attempts=message.attempts,
-        next_attempt_at=message.next_attempt_at,
-    ).update(attempts=F("attempts") + 1, next_attempt_at=now + LEASE)
-    message.attempts += 1
+def _next_round(run: _Run) -> list[tuple[Delivery, Sender]]:
+    """Claim at most one delivery of each channel; what cannot be sent is settled here."""
+    spent = rollups.spent(run.channels, run.now)
+    taken: set[int] = set()
+    claimed: list[tuple[Delivery, Sender]] = []
+    for delivery in _due(run)[:BATCH]:
+        channel = delivery.channel
+        if channel is None or not (channel.enabled or delivery.message.kind == NotificationKind.TEST):
+            if _claim(delivery, run):
+                _failed(run, delivery, _("the channel was removed or switched off"), last=True)
+            continue
+        if channel.pk in taken:
+            continue
+        if delivery.message.kind not in rollups.FREE and spent.get(channel.pk, 0) >= channel.per_hour:
+            if rollups.hold(delivery):
+                routing.summarise(delivery.message_id)
+            continue
+        if not _claim(delivery, run):
+            continue
+        taken.add(channel.pk)
+        try:
+            claimed.append((delivery, sender_of(channel, run.environment)))
+        except Unusable as error:
+            _failed(run, delivery, str(error), last=True)
+    return claimed
+
+
+def _claim(delivery: Delivery, run: _Run) -> bool:
+    won = Delivery.objects.filter(
+        pk=delivery.pk, state=DeliveryState.PENDING, attempts=delivery.attempts
+    ).update(state=DeliveryState.SENDING, attempts=F("attempts") + 1, claimed_at=run.clock())
+    delivery.attempts += 1
     return bool(won)
 
 
-def _send(message: Notification, receivers: Sequence[Channel], now: datetime) -> bool:
-    if not receivers:
-        Notification.objects.filter(pk=message.pk).update(
-            state=DeliveryState.NO_CHANNEL, last_error=_("No channel is configured.")
-        )
-        _tell(message, TimelineKind.NOTIFY_FAILED, now, _("no channel is configured"))
-        return False
-    taken = list(message.delivered_to)
-    failed = []
-    for channel in receivers:
-        if channel.digest in taken:
-            continue
-        if _notify(channel, message.subject, message.body):
-            taken.append(channel.digest)
-            # Kept at once: a crash before the next channel must not send this one twice.
-            Notification.objects.filter(pk=message.pk).update(delivered_to=taken)
-        else:
-            failed.append(channel.label)
-    if failed:
-        _failed(message, failed, now)
-        return False
-    Notification.objects.filter(pk=message.pk).update(
-        state=DeliveryState.SENT, delivered_at=now, last_error=""
-    )
-    _tell(message, TimelineKind.NOTIFIED, now, ", ".join(channel.label for channel in receivers))
-    return True
-
-
-def _failed(message: Notification, failed: Sequence[str], now: datetime) -> None:
-    error = _("%(channels)s did not take it") % {"channels": ", ".join(failed)}
-    last = message.attempts >= MAX_ATTEMPTS
-    Notification.objects.filter(pk=message.pk).update(
-        state=DeliveryState.FAILED if last else DeliveryState.PENDING,
-        next_attempt_at=now + delay_after(message.attempts),
-        last_error=error[:300],
-    )
-    if last:
-        logger.error("Message %s was given up after %d tries: %s", message.pk, message.attempts, error)
-        _tell(message, TimelineKind.NOTIFY_FAILED, now, error)
-
-
-def _notify(channel: Channel, title: str, body: str) -> bool:
+def _send_round(run: _Run, pool: ThreadPoolExecutor, claimed: list[tuple[Delivery, Sender]]) -> int:
+    """Send to all channels of the round at once; settle each as its answer comes."""
+    flying: dict[Future[str], tuple[Delivery, Sender]] = {
+        pool.submit(sender.send, _parcel(delivery)): (delivery, sender) for delivery, sender in claimed
+    }
+    done = 0
     try:
-        return bool(channel.server.notify(title=title, body=body))
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-        # Its text can hold the address with its secrets, so only the type is logged.
-        logger.warning("Channel %s failed: %s", channel.label, type(error).__name__)
-        return False
+        for future in as_completed(flying, timeout=SEND_S):
+            delivery, _sender = flying.pop(future)
+            if error := future.result():
+                run.broken.add(delivery.channel_id or 0)
+                _failed(run, delivery, error)
+            else:
+                done += _taken(run, delivery)
+    except TimeoutError:
+        for delivery, sender in flying.values():
+            run.broken.add(delivery.channel_id or 0)
+            _unknown(run, delivery, repeatable=sender.repeatable)
+    return done
 
 
-def _tell(message: Notification, kind: TimelineKind, now: datetime, text: str) -> None:
+def _parcel(delivery: Delivery) -> Parcel:
+    message = delivery.message
+    language = delivery.channel.language if delivery.channel else texts.site_language()
+    subject, body = message.content.get(language) or (message.subject, message.body)
+    payload = {
+        "id": str(delivery.uid),
+        "type": f"incident.{message.kind}" if message.incident_id else f"bonghwa.{message.kind}",
+        "timestamp": message.created_at.isoformat(),
+        "data": {"subject": subject, "text": body, **message.content.get("facts", {})},
+    }
+    return Parcel(str(delivery.uid), subject, body, payload)
+
+
+def _taken(run: _Run, delivery: Delivery) -> bool:
+    won = _settle(delivery, state=DeliveryState.SENT, delivered_at=run.clock(), last_error="")
+    if won:
+        _tell(delivery.message, TimelineKind.NOTIFIED, run.clock(), delivery.label)
+    return won
+
+
+def _failed(run: _Run, delivery: Delivery, error: str, *, last: bool = False) -> None:
+    """Plan the next try; after the last one tell the next channel instead."""
+    tries = 1 if delivery.message.kind == NotificationKind.TEST else settings.NOTIFY_POLICY.tries
+    last = last or delivery.attempts >= tries
+    if not last:
+        wait = delay_after(settings.NOTIFY_POLICY, delivery.attempts, run.chance())
+        _settle(delivery, state=DeliveryState.PENDING, next_attempt_at=run.now + wait, last_error=error[:300])
+    elif _settle(delivery, state=DeliveryState.FAILED, last_error=error[:300]):
+        text = _("%(channels)s did not take it") % {"channels": delivery.label}
+        logger.error(
+            "Message %s was given up after %d tries: %s", delivery.message_id, delivery.attempts, text
+        )
+        _give_up(run, delivery, text)
+
+
+def _unknown(run: _Run, delivery: Delivery, *, repeatable: bool) -> None:
+    """Settle a send whose end nobody saw."""
+    error = _("nobody saw whether it arrived")
+    if repeatable:
+        _failed(run, delivery, error)
+    elif _settle(delivery, state=DeliveryState.UNCERTAIN, last_error=error):
+        text = _("%(channels)s: nobody saw whether it arrived") % {"channels": delivery.label}
+        logger.error("Message %s may not have arrived: %s", delivery.message_id, text)
+        _give_up(run, delivery, text)
+
+
+def _give_up(run: _Run, delivery: Delivery, text: str) -> None:
+    following = routing.next_channel(delivery.message, run.channels, run.now)
+    if following is not None:
+        routing.add(delivery.message, [following], run.now, instead=True)
+        routing.summarise(delivery.message_id)
+        text = f"{text} → {following.name}"
+    _tell(delivery.message, TimelineKind.NOTIFY_FAILED, run.clock(), text)
+    Notification.objects.filter(pk=delivery.message_id).update(last_error=text[:300])
+
+
+def _settle(delivery: Delivery, **values: object) -> bool:
+    """End the claim of this try; False when somebody else ended it."""
+    won = Delivery.objects.filter(
+        pk=delivery.pk, state=DeliveryState.SENDING, attempts=delivery.attempts
+    ).update(**values)
+    routing.summarise(delivery.message_id)
+    return bool(won)
+
+
+def _look_at_lost_claims(run: _Run) -> None:
+    """Settle the claims of workers that died."""
+    before = run.now - timedelta(seconds=settings.NOTIFY_POLICY.lease)
+    lost = Delivery.objects.filter(state=DeliveryState.SENDING, claimed_at__lt=before)
+    for delivery in lost.select_related("message", "message__incident", "channel")[:BATCH]:
+        webhook = delivery.channel is not None and delivery.channel.kind == ChannelKind.WEBHOOK
+        _unknown(run, delivery, repeatable=webhook)
+
+
+def _tell(message: Notification, kind: TimelineKind, at: datetime, text: str) -> None:
+    if message.incident is None:
+        return
     services.record(
         incident=message.incident,
         kind=kind,
-        at=now,
+        at=at,
         notification=message.pk,
-        message=message.get_kind_display(),
+        message=str(NotificationKind(message.kind).label),
         text=text,
     )

@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 
+DELIVER = "incidents.deliver"
 FREEZE = "incidents.freeze"
 VERIFY = "incidents.verify_items"
 QUEUE = "ops"
@@ -33,3 +34,11 @@ def enqueue_verify(item_ids: list[int]) -> bool:
         logger.warning("Broker does not answer; %d checklist items were not verified", len(item_ids))
         return False
     return True
+
+
+def enqueue_deliver() -> None:
+    """Ask a worker to look at the outbox now; without a broker the next beat does."""
+    try:
+        current_app.send_task(DELIVER, queue=QUEUE, retry=False)
+    except OperationalError:
+        logger.warning("Broker does not answer; the outbox waits for the next beat")

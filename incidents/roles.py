@@ -18,7 +18,10 @@ VIEWER, OPERATOR, EDITOR, ADMIN = "viewer", "operator", "editor", "admin"
 APPS = ("incidents", "monitoring", "operations", "gateway", "dashboard")
 #: Rows that hold credentials or access itself: only ``admin``.
 GUARDED = frozenset(
-    {"feedkey", "historicalfeedkey", "prober", "historicalprober", "historicalendpoint", "user", "group"}
+    {
+        *("feedkey", "historicalfeedkey", "prober", "historicalprober", "historicalendpoint"),
+        *("channel", "historicalchannel", "user", "group"),
+    }
 )
 _SECTIONS = (
     *("report", "statusrow", "problemdetail", "accessrow", "causerow", "codeproblem", "emergencycommand"),

@@ -15,7 +15,17 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from redis.exceptions import LockNotOwnedError
 
-from incidents import checklist, evidence, notifications, outbox, queue, services
+from incidents import (
+    checklist,
+    evidence,
+    followups,
+    lines,
+    notifications,
+    outbox,
+    queue,
+    services,
+    texts,
+)
 from incidents.models import OPEN_STATES, ChecklistItem, Incident, State
 from incidents.reports.drafting import draft_report, findings
 
@@ -33,12 +43,16 @@ FREEZE_BATCH = 20
 VERIFY_BATCH = 100
 
 
-@shared_task(name="incidents.deliver", ignore_result=True)
+@shared_task(name=queue.DELIVER, ignore_result=True)
 def deliver() -> None:
-    """Send the messages that are due."""
-    with only_one("incidents.deliver", 120) as won:
-        if won:
-            notifications.deliver(now=timezone.now(), urls=settings.NOTIFY_URLS)
+    """Write reminders and changes that are due, and send every message that is due."""
+    with only_one("incidents.deliver", settings.CELERY_TASK_TIME_LIMIT) as won:
+        if not won:
+            return
+        now = timezone.now()
+        followups.remind(now=now)
+        followups.tell_changes(now=now)
+        notifications.deliver(now=now, urls=settings.NOTIFY_URLS)
 
 
 @shared_task(name="incidents.resolve_green", ignore_result=True)
@@ -88,14 +102,15 @@ def freeze(incident_id: int) -> None:
     if not Incident.objects.filter(pk=incident_id, frozen_at=None).update(frozen_at=now):
         return
     incident = Incident.objects.get(pk=incident_id)
-    found: list[str] = []
+    found: dict[str, list[str]] = {}
     try:
         evidence.capture(incident=incident, now=now)
         draft_report(incident=incident, now=timezone.now())
-        found = findings(incident, now)
+        found = {language: findings(incident, now, language) for language in texts.languages()}
     finally:
         # The message matters more than the report: it goes out whatever happened above.
-        outbox.release(incident=incident, at=timezone.now(), findings=found)
+        shown = lines.evidence_lines(incident)
+        outbox.release(incident=incident, at=timezone.now(), findings=found, lines=shown)
 
 
 @contextmanager

@@ -25,6 +25,8 @@ MAY_BE_ZERO = frozenset(
     {"GATEWAY_START_JITTER", "GATEWAY_STABLE_AFTER", "GATEWAY_BREAKER_DELAY", "GATEWAY_LINGER"}
     | {"FEED_FLUSH_MS", "FEED_MEMORY_LIMIT"}
 )
+#: Characters of a key that seals secrets, at least.
+SHORTEST_KEY = 32
 #: Numbers of the upstream that no variable sets, and those that ``check_retry`` looks at.
 NOT_ALONE = frozenset(
     {"reg_batch", "reg_per_second", "last_value_interval", "factor", "kick_limit", "kick_window"}
@@ -172,6 +174,18 @@ def _has_raw_socket() -> bool:
     return settings.DOCKER_HOST.startswith("unix://") or (
         not settings.DOCKER_HOST and DEFAULT_SOCKET.exists()
     )
+
+
+@register("portal")
+def check_delivery(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check the numbers of the delivery of messages and the keys that seal the channels' addresses."""
+    found: list[CheckMessage] = [Error(text, id="portal.E020") for text in settings.NOTIFY_POLICY.problems()]
+    if any(len(key) < SHORTEST_KEY for key in settings.CHANNEL_KEY):
+        text = (
+            f"CHANNEL_KEY: each key needs at least {SHORTEST_KEY} characters, e.g. openssl rand -base64 32."
+        )
+        found.append(Error(text, id="portal.E021"))
+    return found
 
 
 @register(Tags.security, deploy=True)

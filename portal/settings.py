@@ -7,6 +7,7 @@ from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 from portal.env import data_dir, env, feed_config, secret_key, upstream_config
+from portal.notify_env import CHANNEL_SCHEMES_DEFAULT, notify_policy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env.read_env(str(BASE_DIR / ".env"), recurse=False)
@@ -145,6 +146,10 @@ GATEWAY_UPSTREAM = upstream_config()
 GATEWAY_FEED = feed_config()
 
 NOTIFY_URLS: list[str] = env.list("NOTIFY_URLS", [])
+NOTIFY_POLICY = notify_policy()
+CHANNEL_KEY: list[str] = env.list("CHANNEL_KEY", [])
+CHANNEL_SCHEMES = frozenset(env.list("CHANNEL_SCHEMES", list(CHANNEL_SCHEMES_DEFAULT)))
+CHANNEL_INTERNAL_TARGETS: list[str] = env.list("CHANNEL_INTERNAL_TARGETS", [])
 INCIDENT_RESOLVE_AFTER = env.float("INCIDENT_RESOLVE_AFTER", 300.0)
 
 PROBE_ALLOW: list[str] = env.list("PROBE_ALLOW", [])

@@ -26,10 +26,13 @@ display: Decorator = decorators.display
 LABELS = {
     **dict.fromkeys(("detected", "critical", "failing", "failed", "fail", "P0"), "danger"),
     **dict.fromkeys(
-        ("acknowledged", "mitigated", "warning", "claimed", "stale", "no_channel", "P1"), "warning"
+        ("acknowledged", "mitigated", "warning", "claimed", "stale", "no_channel", "held", "uncertain", "P1"),
+        "warning",
     ),
     **dict.fromkeys(("resolved", "reviewed", "verified", "sent", "pass"), "success"),
-    **dict.fromkeys(("open", "info", "pending", "waived", "unknown", "closed", "P2", "P3"), "info"),
+    **dict.fromkeys(
+        ("open", "info", "pending", "sending", "cancelled", "waived", "unknown", "closed", "P2", "P3"), "info"
+    ),
 }
 SHORT_TEXT = {models.TextField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 2})}}
 

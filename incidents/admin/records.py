@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -15,10 +16,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.admin import TabularInline
 
+from incidents import resend
 from incidents.admin.base import LABELS, ReadOnlyAdmin, display
 from incidents.evidence import EvidenceDamaged, load, raw_bytes
-from incidents.models import DeliveryState, Evidence, Notification, TimelineEvent
+from incidents.models import Delivery, DeliveryState, Evidence, Notification, TimelineEvent
 from incidents.reports.appendix import sentence
 
 #: Characters of a bundle shown on its page; the download has all.
@@ -106,18 +109,36 @@ class TimelineEventAdmin(ReadOnlyAdmin):
         return sentence(obj)
 
 
+class DeliveryInline(TabularInline):  # type: ignore[misc] # unfold carries no types
+    """What came of it on each channel."""
+
+    model = Delivery
+    fk_name = "message"
+    fields = readonly_fields = (
+        *("label", "state", "attempts", "claimed_at", "delivered_at", "next_attempt_at", "last_error"),
+        "instead",
+    )
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody."""
+        return False
+
+
 @admin.register(Notification)
 class NotificationAdmin(ReadOnlyAdmin):
     """The outbox. A message that failed can be sent again."""
 
-    list_display = ("subject", "incident", "kind", "shown_state", "attempts", "created_at", "delivered_at")
+    list_display = ("subject", "incident", "kind", "shown_state", "created_at", "delivered_at", "last_error")
     list_filter = ("state", "kind", "created_at")
     list_select_related = ("incident",)
     search_fields = ("subject", "=incident__number")
     actions = ("send_again",)
+    inlines = (DeliveryInline,)
     fields = (
-        *("incident", "kind", "occurrence", "subject", "body", "state", "attempts", "created_at"),
-        *("next_attempt_at", "delivered_at", "last_error"),
+        *("incident", "kind", "occurrence", "sequence", "subject", "body", "state", "created_at"),
+        *("next_attempt_at", "routed_at", "delivered_at", "last_error"),
     )
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
@@ -132,8 +153,9 @@ class NotificationAdmin(ReadOnlyAdmin):
     @admin.action(description=gettext_lazy("Send again"), permissions=["operate"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Put failed messages and those without a channel back; what was delivered stays delivered."""
-        waiting = queryset.filter(state__in=(DeliveryState.FAILED, DeliveryState.NO_CHANNEL))
-        count = waiting.update(
-            state=DeliveryState.PENDING, attempts=0, next_attempt_at=timezone.now(), last_error=""
-        )
+        now, user = timezone.now(), request.user
+        if not isinstance(user, AbstractBaseUser):
+            raise PermissionDenied
+        chosen = queryset.select_related("incident").order_by("pk")
+        count = sum(resend.retry_message(message=one, at=now, actor=user) for one in chosen)
         messages.success(request, _("%(n)d messages wait for delivery.") % {"n": count})

@@ -1,5 +1,6 @@
 """Rows of incidents, evidence, reports, checklists and messages."""
 
+from incidents.models.channel import Channel, ChannelKind, Step
 from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
 from incidents.models.evidence import Evidence, EvidenceKind
 from incidents.models.incident import (
@@ -11,7 +12,13 @@ from incidents.models.incident import (
     TimelineEvent,
     TimelineKind,
 )
-from incidents.models.notification import DeliveryState, Notification, NotificationKind
+from incidents.models.notification import (
+    WAITING,
+    Delivery,
+    DeliveryState,
+    Notification,
+    NotificationKind,
+)
 from incidents.models.report import (
     AccessRow,
     CauseKind,
@@ -33,11 +40,15 @@ from incidents.models.report import (
 
 __all__ = [
     "OPEN_STATES",
+    "WAITING",
     "AccessRow",
     "CauseKind",
     "CauseRow",
+    "Channel",
+    "ChannelKind",
     "ChecklistItem",
     "CodeProblem",
+    "Delivery",
     "DeliveryState",
     "EmergencyCommand",
     "Evidence",
@@ -61,6 +72,7 @@ __all__ = [
     "Severity",
     "State",
     "StatusRow",
+    "Step",
     "TimelineEvent",
     "TimelineKind",
     "VerificationRun",

@@ -67,7 +67,7 @@ def draft_report(*, incident: Incident, now: datetime) -> Report:
     return report
 
 
-def findings(incident: Incident, now: datetime) -> list[str]:
+def findings(incident: Incident, now: datetime, language: str) -> list[str]:
     """Return what the evidence says in one line for the opening message; nothing without evidence."""
-    line = root_cause(facts_of(incident, now), Words(site_language()))
+    line = root_cause(facts_of(incident, now), Words(language))
     return [line] if line else []

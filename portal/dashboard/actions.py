@@ -8,16 +8,18 @@ from typing import Any
 import redis
 from django.contrib import messages
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
 
 from gateway import commands
-from incidents import services
+from incidents import queue, resend, services
 from incidents.errors import IncidentError
-from incidents.models import Incident
-from portal.dashboard.access import operator_action
+from incidents.models import Delivery, Incident
+from portal.dashboard.access import OPERATE, operator_action, viewer_required
 from portal.dashboard.gateway import connect
 
 #: Characters of a reason or note that are kept.
@@ -50,6 +52,29 @@ def incident(request: HttpRequest, number: int) -> HttpResponse:
     except IncidentError as error:
         messages.error(request, str(error))
     return redirect("incident", number=number)
+
+
+@viewer_required
+@require_http_methods(["GET", "POST"])
+def retry(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one delivery and ask for a reason; on POST, put it back into the outbox."""
+    actor = request.user
+    if not actor.has_perm(OPERATE) or not isinstance(actor, AbstractBaseUser):
+        raise PermissionDenied
+    found = get_object_or_404(Delivery.objects.select_related("message__incident"), pk=pk)
+    if request.method != "POST":
+        context = {"title": _("Send again"), "delivery": found, "reason_max": REASON_MAX}
+        return render(request, "portal/message_retry.html", context)
+    reason = request.POST.get("reason", "").strip()[:REASON_MAX]
+    if not reason:
+        messages.error(request, _("Give a reason; it is kept."))
+        return redirect(request.path)
+    if resend.retry(delivery=found, at=timezone.now(), actor=actor, reason=reason):
+        queue.enqueue_deliver()
+        messages.success(request, _("The message waits for delivery."))
+    else:
+        messages.info(request, _("It is on its way, or was delivered already."))
+    return redirect("messages")
 
 
 @operator_action

@@ -10,13 +10,16 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from gateway.config import Mode
+from incidents import channels
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Return what the shell shows on every page. Portal pages also get the admin site's shell."""
+    user = getattr(request, "user", None)
+    signed_in = user is not None and user.is_authenticated
     context: dict[str, Any] = {
         "portal": {
-            "no_channel": not settings.NOTIFY_URLS,
+            "no_channel": signed_in and not channels.is_any_set(),
             "simulator": settings.GATEWAY_UPSTREAM.mode is Mode.SIMULATOR,
             "now": timezone.now(),
         }

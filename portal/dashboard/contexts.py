@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import collector, detail, feed, feed_wording, queries
+from portal.dashboard import collector, detail, feed, feed_wording, messages, queries
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -31,12 +31,14 @@ PANELS: dict[str, tuple[str, ...]] = {
     "incident": (
         "incident_head",
         "incident_signals",
+        "incident_messages",
         "incident_timeline",
         "incident_evidence",
         "incident_report",
         "incident_checklist",
     ),
     "checklist": ("checklist",),
+    "messages": ("message_list",),
     "operations": ("feed_upstream", "feed_connections", "feed_topics", "feed_closes", "feed_audit"),
 }
 
@@ -58,6 +60,7 @@ def build(key: str) -> Context | None:
         "incidents": lambda: {"title": _("Incidents"), "rows": queries.incidents()},
         "operations": _operations,
         "checklist": lambda: {"title": _("Prevention checklist"), "items": queries.checklist()},
+        "messages": messages.outbox,
     }
     return builders[kind]()
 

@@ -14,7 +14,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from incidents.models import Evidence, Incident, TimelineEvent
-from portal.dashboard import queries
+from portal.dashboard import messages, queries
 from portal.dashboard.data import IncidentRow
 from portal.dashboard.timeline import Entry, entry
 from portal.monitoring.models import Observation, Service
@@ -96,6 +96,7 @@ def incident(number: int) -> Context | None:
         "row": queries.incident_row(found),
         "signals": list(found.signals.all()[:100]),
         "entries": _timeline(found),
+        "receipts": messages.receipts(found),
         "evidence": [_evidence(item) for item in found.evidence.all()[:EVIDENCE_MAX]],
         "report": _report(found),
         "items": queries.checklist(found),

@@ -35,6 +35,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ("incidents", _("Incidents"), "local_fire_department"),
         ("checklist", _("Checklist"), "checklist"),
         ("posture", _("Posture"), "shield"),
+        ("messages", _("Messages"), "outbox"),
         ("feed", _("Feed"), "candlestick_chart"),
         ("feed-operations", _("Feed operations"), "lan"),
     ]

@@ -59,6 +59,12 @@ def checklist(request: HttpRequest) -> HttpResponse:
 
 
 @viewer_required
+def messages(request: HttpRequest) -> HttpResponse:
+    """The outbox: what waits, what was not delivered, what is held back, what arrived lately."""
+    return _page(request, "messages", "portal/messages.html")
+
+
+@viewer_required
 def operations(request: HttpRequest) -> HttpResponse:
     """The feed for operators: upstream sessions, connections, topics, closes, limits in force."""
     return _page(request, "operations", "portal/operations.html")

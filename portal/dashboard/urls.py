@@ -18,6 +18,8 @@ urlpatterns = [
     path("checklist/", pages.checklist, name="checklist"),
     path("posture/", posture.page, name="posture"),
     path("posture/add/", posture.add, name="posture-add"),
+    path("messages/", pages.messages, name="messages"),
+    path("messages/<int:pk>/retry/", actions.retry, name="message-retry"),
     path("gateway/<slug:slot>/", actions.gateway, name="gateway-action"),
     path("feed/operations/", pages.operations, name="feed-operations"),
     path(

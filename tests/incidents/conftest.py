@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from incidents import services
-from incidents.models import Severity
+from incidents import services, vault
+from incidents.models import Channel, Severity
+from tests.incidents.hook import Hook, receiver
 
 NOW = datetime(2026, 11, 23, 0, 15, tzinfo=UTC)
 FINGERPRINT = "service:docker:api-gateway"
@@ -32,6 +33,32 @@ def fire(key: str = "health|api-gateway", **changes: Any) -> services.Signalled:
         "resolve_after_s": 20.0,
     }
     return services.signal(**{**given, **changes})
+
+
+def channel(hook: Hook, name: str, **changes: Any) -> Channel:
+    """Create a channel that speaks English to a receiver on loopback, which has to be listed."""
+    given: dict[str, Any] = {"language": "en", "address": vault.seal(hook.url)}
+    return Channel.objects.create(name=name, **{**given, **changes})
+
+
+@pytest.fixture
+def hook():
+    """A receiver that answers 200."""
+    with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def other():
+    """A second receiver."""
+    with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def loopback_is_listed(settings):
+    """Let channels reach the receivers of the tests."""
+    settings.CHANNEL_INTERNAL_TARGETS = ["127.0.0.0/8"]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ class Hook:
     calls: int = 0
     titles: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -29,35 +30,42 @@ class Hook:
         """Its address for Apprise, with a password and a token that nobody may see."""
         return f"json://ops:s3cret-word@127.0.0.1:{self.port}/hooks/s3cret-path"
 
-    def take(self, raw: bytes) -> int:
-        """Count a request, wait until answers may go, and keep the message if it is taken."""
+    @property
+    def webhook_url(self) -> str:
+        """Its address for a signed webhook."""
+        return f"http://127.0.0.1:{self.port}/hooks/s3cret-path"
+
+    def take(self, raw: bytes, headers: dict[str, str]) -> int:
+        """Keep a request, wait until answers may go, and read the message if it is taken."""
         self.calls += 1
+        self.requests.append((headers, raw))
         self.go.wait(HOLD_S)
         status = self.answers.pop(0) if self.answers else 200
         if status == 200:
             message = json.loads(raw)
-            self.titles.append(message["title"])
-            self.bodies.append(message["message"])
+            data = message.get("data", {})
+            self.titles.append(message["title"] if "title" in message else data["subject"])
+            self.bodies.append(message["message"] if "message" in message else data["text"])
         return status
 
 
 @contextmanager
-def receiver() -> Iterator[Hook]:
-    """Run a receiver on a free port."""
+def receiver(handler: type[BaseHTTPRequestHandler] | None = None) -> Iterator[Hook]:
+    """Run a receiver on a free port; ``handler`` replaces the one that keeps what it is sent."""
     hook = Hook()
     hook.go.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(hook.take(raw))
+            self.send_response(hook.take(raw, {name.lower(): value for name, value in self.headers.items()}))
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
             """Stay silent."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler or Handler) as server:
         hook.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()

@@ -289,11 +289,11 @@ def test_evidence_is_downloaded_by_editors_and_only_while_it_matches_its_checksu
     assert b"does not match its checksum" in client.get(path("evidence", frozen.pk)).content
 
 
-def test_a_message_that_was_given_up_is_sent_again_by_an_operator_only(incident, client, person):
+def test_a_message_without_a_channel_is_sent_again_by_an_operator_only(incident, client, person):
     message = Notification.objects.get()
-    Notification.objects.update(state=DeliveryState.FAILED, attempts=5)
+    Notification.objects.update(state=DeliveryState.NO_CHANNEL)
     asked = {"action": "send_again", "_selected_action": [message.pk]}
-    for role, expected in (("viewer", DeliveryState.FAILED), ("operator", DeliveryState.PENDING)):
+    for role, expected in (("viewer", DeliveryState.NO_CHANNEL), ("operator", DeliveryState.PENDING)):
         person(role)
         client.post(path("notification"), asked)
         message.refresh_from_db()

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.conditions import wait_until
-from tests.incidents.hook import receiver
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPENED = "[Warning] INC-1 api-gateway: 헬스체크 연속 실패"
@@ -21,15 +20,7 @@ from datetime import timedelta
 from tests.incidents.conftest import fire
 fire(at=timezone.now() - timedelta(seconds=60))
 """
-STATE = (
-    "from incidents.models import Notification as N; print(*N.objects.values_list('state', 'attempts').get())"
-)
-
-
-@pytest.fixture
-def hook():
-    with receiver() as running:
-        yield running
+STATE = "from incidents.models import Delivery as D; print(*D.objects.values_list('state', 'attempts').get())"
 
 
 def manage(environment, *arguments):

@@ -150,7 +150,7 @@ def test_without_any_evidence_nothing_is_measured_guessed_or_found(incident):
 
     assert text.count("데이터 없음") == 13, "not even which command would help"
     assert not re.search(r"\d+(\.\d+)?\s?(%|GB|MB|회|줄)", text)
-    assert findings(incident, NOW) == []
+    assert findings(incident, NOW, "en") == []
 
 
 def test_a_value_that_nobody_measured_is_no_data_in_its_cell(incident):
