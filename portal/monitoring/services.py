@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -246,33 +246,3 @@ def record_probes(probed: Sequence[tuple[Endpoint, ProbeReading | None]]) -> lis
             samples.append(of_endpoint(endpoint))
         ProbeResult.objects.bulk_create(results)
     return samples
-
-
-#: What is kept how long, pruned in batches of at most ``PRUNE_BATCH`` rows.
-OBSERVATIONS_FOR = timedelta(hours=48)
-PROBES_FOR = timedelta(days=14)
-CLOSED_ALERTS_FOR = timedelta(days=400)
-GONE_FOR = timedelta(days=14)
-PRUNE_BATCH = 5_000
-MAX_BATCHES = 200
-
-
-def prune(now: datetime) -> dict[str, int]:
-    """Delete what is older than its retention; return rows deleted by table."""
-    old = {
-        "observations": Observation.objects.filter(at__lt=now - OBSERVATIONS_FOR),
-        "probe results": ProbeResult.objects.filter(at__lt=now - PROBES_FOR),
-        "alerts": Alert.objects.filter(closed_at__lt=now - CLOSED_ALERTS_FOR),
-        "services": Service.objects.filter(
-            state__state__in=[RunState.GONE, RunState.UNKNOWN], state__at__lt=now - GONE_FOR
-        ),
-    }
-    deleted = {}
-    for name, rows in old.items():
-        deleted[name] = 0
-        for _batch in range(MAX_BATCHES):
-            numbers = list(rows.order_by("pk").values_list("pk", flat=True)[:PRUNE_BATCH])
-            if not numbers:
-                break
-            deleted[name] += rows.model._default_manager.filter(pk__in=numbers).delete()[0]
-    return deleted

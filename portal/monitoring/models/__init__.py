@@ -2,6 +2,8 @@
 
 from portal.monitoring.models.alert import Alert, Rule, RuleKind, RuleState
 from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult, Vantage
+from portal.monitoring.models.rollup import EndpointHour, EndpointMinute, ServiceHour, ServiceMinute
+from portal.monitoring.models.selftest import SelfTest, SelfTestState
 from portal.monitoring.models.service import (
     Health,
     LogTemplate,
@@ -15,6 +17,8 @@ from portal.monitoring.models.service import (
 __all__ = [
     "Alert",
     "Endpoint",
+    "EndpointHour",
+    "EndpointMinute",
     "Health",
     "LogTemplate",
     "Observation",
@@ -25,7 +29,11 @@ __all__ = [
     "RuleState",
     "RunState",
     "RuntimeKind",
+    "SelfTest",
+    "SelfTestState",
     "Service",
+    "ServiceHour",
+    "ServiceMinute",
     "ServiceState",
     "Vantage",
 ]
