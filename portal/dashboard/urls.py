@@ -2,13 +2,13 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, login, operations, pages, status
+from portal.dashboard import actions, charts, login, operations, pages, status
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("services/", pages.services, name="services"),
     path("services/<int:pk>/", pages.service, name="service"),
-    path("services/<int:pk>/chart/", pages.chart, name="service-chart"),
+    path("services/<int:pk>/chart/", charts.chart, name="service-chart"),
     path("incidents/", pages.incidents, name="incidents"),
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),

@@ -36,6 +36,11 @@ _INSPECTED = (
     "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",
     "health_output", "health_interval_s", "cpu_limit_cores", "memory_limit_bytes", "restart_count", "inspect",
 )  # fmt: skip
+#: Columns that a reading's state and its history share; ``None`` where a runtime does not tell them.
+_FLOWS = (
+    "pids", "network_rx_bytes_per_s", "network_tx_bytes_per_s", "block_read_bytes_per_s",
+    "block_write_bytes_per_s",
+)  # fmt: skip
 _WRITTEN = ("at", "state", "error", *_MEASURED, *_INSPECTED)
 
 
@@ -93,6 +98,7 @@ def _record_chunk(
                     failing_streak=state.failing_streak,
                     restart_count=state.restart_count,
                     log_lines_per_s=reading.log_rate,
+                    **{name: getattr(state, name, None) for name in _FLOWS},
                 )
             )
         samples.extend(of_service(service, state, reading))
