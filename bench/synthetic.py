@@ -32,29 +32,31 @@ times AS (SELECT n, strftime('%%Y-%%m-%%d %%H:%%M:%%S', %s + n * %s, 'unixepoch'
 RAW = """INSERT INTO monitoring_observation (service_id, at, cpu_percent, memory_bytes, failing_streak,
  restart_count, log_lines_per_s, pids, network_rx_bytes_per_s, network_tx_bytes_per_s,
  block_read_bytes_per_s, block_write_bytes_per_s)
- {steps} SELECT s.id, times.at || '.123456', abs(random() % 1000) / 10.0 + 0.01, 200000000 + abs(random() % 99999999),
- 0, n / 9000, abs(random() % 100) / 10.0 + 0.01, 12, abs(random() % 99999) + 0.5, abs(random() % 99999) + 0.5,
+ {steps} SELECT s.id, times.at || '.123456', abs(random() % 1000) / 10.0 + 0.01,
+ 200000000 + abs(random() % 99999999), 0, n / 9000, abs(random() % 100) / 10.0 + 0.01, 12,
+ abs(random() % 99999) + 0.5, abs(random() % 99999) + 0.5,
  0.0, abs(random() % 9999) + 0.5 FROM times CROSS JOIN monitoring_service s"""
 PROBES = """INSERT INTO monitoring_proberesult (endpoint_id, at, ok, latency_ms, detail)
  {steps} SELECT e.id, times.at || '.123456', random() % 500 <> 0, abs(random() % 900) / 10.0 + 0.01, '200 OK'
  FROM times CROSS JOIN monitoring_endpoint e"""
-EXTRA = (
-    '{"pids":[12.0,12.0],"network_rx_bytes_per_s":[48112.5,99871.5],"network_tx_bytes_per_s":[48112.5,99871.5],'
-    '"block_read_bytes_per_s":[0.0,0.0],"block_write_bytes_per_s":[4811.5,9987.5]}'
-)
 SERVICE_ROLLUP = """INSERT INTO {table} (service_id, at, samples, cpu_percent_mean, cpu_percent_max,
  memory_bytes_mean, memory_bytes_max, log_lines_per_s_mean, log_lines_per_s_max, failing_streak_mean,
- failing_streak_max, restart_count_max, extra)
- {steps} SELECT s.id, times.at, {step} / 5, abs(random() % 500) / 10.0 + 0.01, 50 + abs(random() % 500) / 10.0 + 0.01,
- 240000000.5, 290000000.0, 4.9, 9.9, 0.0, 0.0, 3.0, '{extra}'
+ failing_streak_max, restart_count_max, pids_max, network_rx_bytes_per_s_mean, network_rx_bytes_per_s_max,
+ network_tx_bytes_per_s_mean, network_tx_bytes_per_s_max, block_read_bytes_per_s_mean,
+ block_read_bytes_per_s_max, block_write_bytes_per_s_mean, block_write_bytes_per_s_max)
+ {steps} SELECT s.id, times.at, {step} / 5, abs(random() % 500) / 10.0 + 0.01,
+ 50 + abs(random() % 500) / 10.0 + 0.01, 240000000.5, 290000000.0, 4.9, 9.9, 0.0, 0.0, 3.0, 12.0,
+ 48112.4, 99871.4, 48112.4, 99871.4, 0.0, 0.0, 4811.4, 9987.4
  FROM times CROSS JOIN monitoring_service s"""
-ENDPOINT_ROLLUP = """INSERT INTO {table} (endpoint_id, at, samples, pass_rate, latency_ms_mean, latency_ms_max)
- {steps} SELECT e.id, times.at, {step} / 10, 1.0 - (random() % 100 = 0), 45.5, 50 + abs(random() % 500) / 10.0 + 0.01
+ENDPOINT_ROLLUP = """INSERT INTO {table} (endpoint_id, at, samples, pass_rate, latency_ms_mean,
+ latency_ms_max)
+ {steps} SELECT e.id, times.at, {step} / 10, 1.0 - (random() % 100 = 0), 45.5,
+ 50 + abs(random() % 500) / 10.0 + 0.01
  FROM times CROSS JOIN monitoring_endpoint e"""
 
 
 def fill(services: int, days: float, say: Callable[[str], None]) -> None:
-    """Write ``services`` services with an endpoint each and ``days`` days of history, bounded as retention is."""
+    """Write so many services with an endpoint each, and ``days`` of history as retention keeps it."""
     now = timezone.now()
     _services(services, now)
     raw = min(days, 2.0) * 86400
@@ -70,7 +72,7 @@ def fill(services: int, days: float, say: Callable[[str], None]) -> None:
         count = int(seconds / step)
         start = int(now.timestamp()) // step * step - count * step
         say(f"{count * services:,} {name}")
-        sql = statement.format(steps=STEPS, table=table, step=step, extra=EXTRA)
+        sql = statement.format(steps=STEPS, table=table, step=step)
         with connection.cursor() as cursor:
             cursor.execute(sql, [count, start, step])
     _incidents(services, days, now)

@@ -3,7 +3,9 @@
 from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
 from incidents.models.evidence import Evidence, EvidenceKind
 from incidents.models.incident import (
+    EXERCISE,
     OPEN_STATES,
+    REAL,
     Incident,
     IncidentSignal,
     Severity,
@@ -32,7 +34,9 @@ from incidents.models.report import (
 )
 
 __all__ = [
+    "EXERCISE",
     "OPEN_STATES",
+    "REAL",
     "AccessRow",
     "CauseKind",
     "CauseRow",

@@ -12,7 +12,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from incidents.models import Evidence, Incident, TimelineEvent
+from incidents.models import EXERCISE, Evidence, Incident, TimelineEvent
 from portal.dashboard import queries
 from portal.dashboard.data import IncidentRow
 from portal.dashboard.timeline import Entry, entry
@@ -94,7 +94,8 @@ def _timeline(found: Incident) -> list[Entry]:
 
 def latest_events() -> list[Entry]:
     """Return the newest timeline events of all incidents: one query."""
-    events = TimelineEvent.objects.select_related("actor", "evidence", "incident")
+    events = TimelineEvent.objects.exclude(incident__fingerprint__startswith=EXERCISE)
+    events = events.select_related("actor", "evidence", "incident")
     return [entry(event) for event in events.order_by("-at", "-pk")[:EVENTS_MAX]]
 
 

@@ -118,10 +118,10 @@ def read(service: Service, start: datetime, end: datetime, now: datetime) -> His
         BadWindow: see :func:`choose`.
     """
     window = choose(start, end, now)
-    source = rollups.services()
+    source = rollups.SERVICES
     points = _points(source, [service.pk], window, now).get(service.pk, [])
     endpoints = list(Endpoint.objects.filter(service=service, enabled=True).order_by("name")[:ENDPOINTS_MAX])
-    probed = _points(rollups.endpoints(), [one.pk for one in endpoints], window, now)
+    probed = _points(rollups.ENDPOINTS, [one.pk for one in endpoints], window, now)
     metrics = tuple(metric.raw for metric in source.metrics)
     events = [*_incidents(service, window), *_restarts(metrics, points)]
     events.sort(key=lambda event: event.at)

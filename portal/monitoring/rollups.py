@@ -11,8 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any
 
 from django.db import models, transaction
 from django.db.models import OuterRef, Subquery
@@ -44,7 +42,7 @@ BUDGET_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One reading: its raw column, and its roll-ups' columns (none of them: it goes to ``extra``)."""
+    """One reading: its raw column, and its roll-ups' columns for mean and maximum (one may be missing)."""
 
     raw: str
     mean: str = ""
@@ -65,44 +63,39 @@ class Source:
     @property
     def columns(self) -> list[str]:
         """Columns of a roll-up that hold metrics."""
-        named = [name for metric in self.metrics for name in (metric.mean, metric.maximum) if name]
-        return [*named, *(["extra"] if self.has_extra else [])]
-
-    @property
-    def has_extra(self) -> bool:
-        """Whether roll-ups carry further readings as JSON."""
-        return any(field.name == "extra" for field in self.minute._meta.get_fields())
+        return [name for metric in self.metrics for name in (metric.mean, metric.maximum) if name]
 
 
-_NAMED = ("cpu_percent", "memory_bytes", "log_lines_per_s", "failing_streak")
-
-
-@cache
-def services() -> Source:
-    """Return the readings of services; every further numeric column of an observation goes to ``extra``."""
-    metrics = [Metric(name, f"{name}_mean", f"{name}_max") for name in _NAMED]
-    metrics.append(Metric("restart_count", "", "restart_count_max"))
-    known = {metric.raw for metric in metrics}
-    numeric = (models.FloatField, models.IntegerField)
-    metrics += [
-        Metric(field.name)
-        for field in Observation._meta.concrete_fields
-        if isinstance(field, numeric) and not field.primary_key and field.name not in known
-    ]
-    return Source("service", Service, Observation, ServiceMinute, ServiceHour, tuple(metrics))
-
-
-@cache
-def endpoints() -> Source:
-    """Return the probes of endpoints."""
-    metrics = (Metric("ok", "pass_rate"), Metric("latency_ms", "latency_ms_mean", "latency_ms_max"))
-    return Source("endpoint", Endpoint, ProbeResult, EndpointMinute, EndpointHour, metrics)
+_BOTH = (
+    "cpu_percent", "memory_bytes", "log_lines_per_s", "failing_streak", "network_rx_bytes_per_s",
+    "network_tx_bytes_per_s", "block_read_bytes_per_s", "block_write_bytes_per_s",
+)  # fmt: skip
+_HIGHEST = ("restart_count", "pids")
+SERVICES = Source(
+    "service",
+    Service,
+    Observation,
+    ServiceMinute,
+    ServiceHour,
+    (
+        *(Metric(name, f"{name}_mean", f"{name}_max") for name in _BOTH),
+        *(Metric(name, "", f"{name}_max") for name in _HIGHEST),
+    ),
+)
+ENDPOINTS = Source(
+    "endpoint",
+    Endpoint,
+    ProbeResult,
+    EndpointMinute,
+    EndpointHour,
+    (Metric("ok", "pass_rate"), Metric("latency_ms", "latency_ms_mean", "latency_ms_max")),
+)
 
 
 def roll_up(now: datetime) -> int:
     """Bring every roll-up up to the last full minute; return the minutes written."""
     deadline = time.monotonic() + BUDGET_S
-    return sum(_roll_up(source, now, deadline) for source in (services(), endpoints()))
+    return sum(_roll_up(source, now, deadline) for source in (SERVICES, ENDPOINTS))
 
 
 def _roll_up(source: Source, now: datetime, deadline: float) -> int:
@@ -195,13 +188,11 @@ def stored(
     return found
 
 
-def _pair(metric: Metric, given: dict[str, Any]) -> tuple[float, float] | None:
+def _pair(metric: Metric, given: dict[str, float | None]) -> tuple[float, float] | None:
     """Return mean and maximum of a stored roll-up; a metric of one column has it for both."""
-    if not (metric.mean or metric.maximum):
-        pair = (given.get("extra") or {}).get(metric.raw)
-        return (float(pair[0]), float(pair[1])) if pair else None
     mean = given[metric.mean or metric.maximum]
-    return None if mean is None else (mean, given[metric.maximum or metric.mean])
+    highest = given[metric.maximum or metric.mean]
+    return None if mean is None or highest is None else (mean, highest)
 
 
 def _upsert(source: Source, table: type[models.Model], step: int, by_owner: dict[int, list[Point]]) -> int:
@@ -225,19 +216,13 @@ def _upsert(source: Source, table: type[models.Model], step: int, by_owner: dict
     return len(rows)
 
 
-def _columns(source: Source, point: Point) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    extra: dict[str, list[float]] = {}
+def _columns(source: Source, point: Point) -> dict[str, float | None]:
+    values: dict[str, float | None] = {}
     for metric, pair in zip(source.metrics, point.values, strict=True):
-        if not (metric.mean or metric.maximum):
-            if pair is not None:
-                extra[metric.raw] = [round(pair[0], 3), round(pair[1], 3)]
-            continue
-        if metric.mean:
-            values[metric.mean] = None if pair is None else pair[0]
-        if metric.maximum:
-            values[metric.maximum] = None if pair is None else pair[1]
-    return values | ({"extra": extra} if source.has_extra else {})
+        for index, name in enumerate((metric.mean, metric.maximum)):
+            if name:
+                values[name] = None if pair is None else pair[index]
+    return values
 
 
 def _time(at: float) -> datetime:

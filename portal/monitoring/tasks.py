@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from portal.monitoring import access, engine, gateway, retention, rollups, services, store, tables
+from portal.monitoring import access, engine, gateway, retention, rollups, selftest, services, store, tables
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
 from portal.monitoring.probes.run import probe_all
@@ -93,3 +93,18 @@ def measure_tables() -> None:
     with store.lock("measure-tables", LOCK_S) as free:
         if free:
             tables.save(tables.measure(timezone.now()))
+
+
+@shared_task(name="monitoring.self_test", ignore_result=True)
+def self_test() -> None:
+    """Begin the weekly self-test."""
+    try:
+        selftest.start(now=timezone.now())
+    except selftest.AlreadyRunning:
+        logger.warning("self-test not begun: another one is running")
+
+
+@shared_task(name="monitoring.settle_self_tests", ignore_result=True)
+def settle_self_tests() -> None:
+    """Give a running self-test its result."""
+    selftest.settle(timezone.now())

@@ -105,6 +105,10 @@ def _down(sample: Sample, rule: Rule) -> str:
     return _("%(name)s: not running, it ended with exit code %(code)d") % {"name": sample.name, "code": code}
 
 
+def _self_test(sample: Sample, rule: Rule) -> str:
+    return _("%(name)s: an exercise of the alarm, nothing is wrong") % {"name": sample.name}
+
+
 _SENTENCES: dict[RuleKind, Callable[[Sample, Rule], str]] = {
     RuleKind.FAILING_STREAK: _streak,
     RuleKind.CPU: _cpu,
@@ -116,6 +120,7 @@ _SENTENCES: dict[RuleKind, Callable[[Sample, Rule], str]] = {
     RuleKind.SILENT: _silent,
     RuleKind.RESTARTS: _restarts,
     RuleKind.DOWN: _down,
+    RuleKind.SELF_TEST: _self_test,
 }
 
 

@@ -125,11 +125,15 @@ def test_every_scheduled_task_exists_and_expires_within_its_period() -> None:
     rows = PeriodicTask.objects.filter(task__startswith="monitoring.")
     assert {row.task for row in rows} == {
         "monitoring.collect", "monitoring.probe", "monitoring.watch_gateway", "monitoring.prune",
-        "monitoring.roll_up", "monitoring.measure_tables",
+        "monitoring.roll_up", "monitoring.measure_tables", "monitoring.self_test",
+        "monitoring.settle_self_tests",
     }  # fmt: skip
     for row in rows:
         assert row.task in current_app.tasks
         assert (row.queue, row.enabled) == ("collect", True)
+        if row.crontab is not None:
+            assert 0 < row.expire_seconds <= 3600
+            continue
         assert row.interval.period == "seconds"
         assert 0 < row.expire_seconds <= row.interval.every
 

@@ -44,11 +44,15 @@ class ServiceRollup(Rollup):
     failing_streak_mean = models.FloatField(_("mean failing streak"), null=True)
     failing_streak_max = models.FloatField(_("highest failing streak"), null=True)
     restart_count_max = models.FloatField(_("restarts"), null=True)
-    extra = models.JSONField(
-        _("further readings"),
-        default=dict,
-        help_text=_("Name to mean and maximum: network, block I/O, PIDs."),
-    )
+    pids_max = models.FloatField(_("most processes and threads"), null=True)
+    network_rx_bytes_per_s_mean = models.FloatField(_("mean network in (bytes/s)"), null=True)
+    network_rx_bytes_per_s_max = models.FloatField(_("highest network in (bytes/s)"), null=True)
+    network_tx_bytes_per_s_mean = models.FloatField(_("mean network out (bytes/s)"), null=True)
+    network_tx_bytes_per_s_max = models.FloatField(_("highest network out (bytes/s)"), null=True)
+    block_read_bytes_per_s_mean = models.FloatField(_("mean block read (bytes/s)"), null=True)
+    block_read_bytes_per_s_max = models.FloatField(_("highest block read (bytes/s)"), null=True)
+    block_write_bytes_per_s_mean = models.FloatField(_("mean block write (bytes/s)"), null=True)
+    block_write_bytes_per_s_max = models.FloatField(_("highest block write (bytes/s)"), null=True)
 
     class Meta:
         abstract = True
