@@ -145,6 +145,12 @@ GATEWAY_UPSTREAM = upstream_config()
 GATEWAY_FEED = feed_config()
 
 NOTIFY_URLS: list[str] = env.list("NOTIFY_URLS", [])
+#: Pinged once a minute while beat, workers, database and Redis are well; a secret, since it is all one needs.
+DEADMAN_URL = env.str("DEADMAN_URL", "")
+#: Seconds without a heartbeat of beat or of a queue's worker after which people are told.
+HEARTBEAT_DEADLINE = env.float("HEARTBEAT_DEADLINE", 90.0)
+#: Whether a web process watches beat and workers.
+WATCHER = env.bool("WATCHER", True)
 INCIDENT_RESOLVE_AFTER = env.float("INCIDENT_RESOLVE_AFTER", 300.0)
 
 CELERY_BROKER_URL = REDIS_URL

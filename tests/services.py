@@ -73,6 +73,7 @@ _folder = Path(tempfile.mkdtemp(prefix="bonghwa-tests-"))
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ["DATA_DIR"] = str(_folder)
 os.environ["NOTIFY_URLS"] = ""
+os.environ["WATCHER"] = "false"
 if "TEST_REDIS_URL" in os.environ:
     os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
 else:
