@@ -26,7 +26,7 @@ from incidents import (
     services,
     texts,
 )
-from incidents.models import OPEN_STATES, ChecklistItem, Incident, State
+from incidents.models import OPEN_STATES, REAL, ChecklistItem, Incident, State
 from incidents.reports.drafting import draft_report, findings
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def resolve_green() -> None:
 
 def _release_lost(now: datetime) -> None:
     """Give back the freezes of killed workers."""
-    Incident.objects.alias(burning=Coalesce("reopened_at", "opened_at")).filter(
+    Incident.objects.filter(REAL).alias(burning=Coalesce("reopened_at", "opened_at")).filter(
         frozen_at__lt=now - FREEZE_LOST, burning__gte=now - FREEZE_TRIED
     ).exclude(report__drafted_at__gte=F("frozen_at")).update(frozen_at=None)
 
@@ -102,6 +102,10 @@ def freeze(incident_id: int) -> None:
     if not Incident.objects.filter(pk=incident_id, frozen_at=None).update(frozen_at=now):
         return
     incident = Incident.objects.get(pk=incident_id)
+    if incident.is_exercise:
+        # There is nothing to prove or to prevent; the message goes the way of every other one.
+        outbox.release(incident=incident, at=timezone.now())
+        return
     found: dict[str, list[str]] = {}
     try:
         evidence.capture(incident=incident, now=now)

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
@@ -16,6 +17,7 @@ from django.urls import re_path  # noqa: E402 - after Django's set-up
 from gateway.routing import websocket_urlpatterns  # noqa: E402 - after Django's set-up
 from portal.dashboard.consumers import LiveConsumer  # noqa: E402 - after Django's set-up
 from portal.health import Alive  # noqa: E402 - after Django's set-up
+from portal.watchers import start_thread  # noqa: E402 - after Django's set-up
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -30,3 +32,6 @@ live = AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer.as_asgi()))
 route: Any = re_path
 routes = [*websocket_urlpatterns, route(r"^live/$", live), route("", refuse)]
 application = ProtocolTypeRouter({"http": Alive(django_application), "websocket": URLRouter(routes)})
+
+if settings.WATCHER:
+    start_thread()

@@ -28,6 +28,22 @@ def heartbeat(self: Task[..., None], queue: str) -> None:
     write(f"worker:{queue}@{host.partition('@')[2]}")
 
 
+@app.task(name="portal.watch", ignore_result=True)
+def watch() -> None:
+    """Tell people when beat or a worker is silent."""
+    from portal.watchers import look_once  # as above
+
+    look_once()
+
+
+@app.task(name="portal.dead_man", ignore_result=True)
+def dead_man() -> None:
+    """Ping the dead-man URL while everything is well."""
+    from portal.deadman import ping  # as above
+
+    ping()
+
+
 @worker_ready.connect
 def first_heartbeat(sender: Any, **_: object) -> None:
     """Write the first heartbeat as soon as the worker consumes, ahead of beat's first period."""

@@ -153,6 +153,27 @@ def check_probes(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
 
 
 @register("portal")
+def check_watchers(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check the dead-man URL, whose text is a secret and is not shown, and the heartbeat deadline."""
+    found: list[CheckMessage] = []
+    if settings.DEADMAN_URL:
+        try:
+            parts = urlsplit(settings.DEADMAN_URL)
+            fine = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            fine = False
+        if not fine:
+            found.append(
+                Error("DEADMAN_URL must be an http:// or https:// URL with a host.", id="portal.E016")
+            )
+    if not settings.HEARTBEAT_DEADLINE >= 15:
+        found.append(
+            Error("HEARTBEAT_DEADLINE must be at least 15 s: workers beat every 10 s.", id="portal.E017")
+        )
+    return found
+
+
+@register("portal")
 def check_channels(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
     """Check that every notification URL is understood; its text is a secret and is not shown."""
     if not settings.NOTIFY_URLS:

@@ -150,6 +150,12 @@ NOTIFY_POLICY = notify_policy()
 CHANNEL_KEY: list[str] = env.list("CHANNEL_KEY", [])
 CHANNEL_SCHEMES = frozenset(env.list("CHANNEL_SCHEMES", list(CHANNEL_SCHEMES_DEFAULT)))
 CHANNEL_INTERNAL_TARGETS: list[str] = env.list("CHANNEL_INTERNAL_TARGETS", [])
+#: Pinged once a minute while beat, workers, database and Redis are well; a secret, since it is all one needs.
+DEADMAN_URL = env.str("DEADMAN_URL", "")
+#: Seconds without a heartbeat of beat or of a queue's worker after which people are told.
+HEARTBEAT_DEADLINE = env.float("HEARTBEAT_DEADLINE", 90.0)
+#: Whether a web process watches beat and workers.
+WATCHER = env.bool("WATCHER", True)
 INCIDENT_RESOLVE_AFTER = env.float("INCIDENT_RESOLVE_AFTER", 300.0)
 
 PROBE_ALLOW: list[str] = env.list("PROBE_ALLOW", [])

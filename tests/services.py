@@ -90,6 +90,7 @@ os.environ["DATA_DIR"] = str(_folder)
 #: A folder of the whole run: workers inherit the name of their parent's.
 SHARED = Path(_parent or _folder)
 os.environ["NOTIFY_URLS"] = ""
+os.environ["WATCHER"] = "false"
 if "TEST_REDIS_URL" in os.environ:
     os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
 else:

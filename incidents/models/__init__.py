@@ -4,7 +4,9 @@ from incidents.models.channel import Channel, ChannelKind, Step
 from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
 from incidents.models.evidence import Evidence, EvidenceKind
 from incidents.models.incident import (
+    EXERCISE,
     OPEN_STATES,
+    REAL,
     Incident,
     IncidentSignal,
     Severity,
@@ -39,7 +41,9 @@ from incidents.models.report import (
 )
 
 __all__ = [
+    "EXERCISE",
     "OPEN_STATES",
+    "REAL",
     "WAITING",
     "AccessRow",
     "CauseKind",

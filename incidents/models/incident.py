@@ -29,6 +29,10 @@ class State(models.TextChoices):
     CLOSED = "closed", _("Closed")
 
 
+#: Fingerprints of exercises begin so; their incidents are real in all but their cause.
+EXERCISE = "exercise:"
+#: Everything but exercises: what lists, counts and the status page show.
+REAL = ~Q(fingerprint__startswith=EXERCISE)
 OPEN_STATES = (State.DETECTED, State.ACKNOWLEDGED, State.MITIGATED)
 
 
@@ -101,6 +105,11 @@ class Incident(models.Model):
     def is_open(self) -> bool:
         """Whether it still burns (detected, acknowledged or mitigated)."""
         return self.state in OPEN_STATES
+
+    @property
+    def is_exercise(self) -> bool:
+        """Whether it was made on purpose, to see whether the alarm works."""
+        return self.fingerprint.startswith(EXERCISE)
 
     @property
     def burning_since(self) -> datetime:

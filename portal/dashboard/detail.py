@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -13,17 +12,14 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from incidents.models import Evidence, Incident, TimelineEvent
+from incidents.models import EXERCISE, Evidence, Incident, TimelineEvent
 from portal.dashboard import messages, queries
 from portal.dashboard.data import IncidentRow
 from portal.dashboard.timeline import Entry, entry
-from portal.monitoring.models import Observation, Service
+from portal.monitoring.models import Service
 
 Context = dict[str, Any]
 
-#: Readings drawn in a service's chart, and how far back they go.
-POINTS_MAX = 360
-CHART_WINDOW = timedelta(minutes=30)
 TEMPLATES_MAX = 10
 TIMELINE_MAX = 300
 EVIDENCE_MAX = 60
@@ -51,19 +47,6 @@ def service(pk: int) -> Context | None:
         "templates": list(found.templates.order_by("-count")[:TEMPLATES_MAX]),
         "endpoints": list(found.endpoints.order_by("name")),
         "incidents": _incidents_of(found.name),
-    }
-
-
-def chart(pk: int) -> dict[str, list[float | None]]:
-    """Return the last half hour of a service as columns: one query."""
-    since = timezone.now() - CHART_WINDOW
-    rows = Observation.objects.filter(service_id=pk, at__gte=since).order_by("-at")
-    values = list(rows.values_list("at", "cpu_percent", "memory_bytes", "log_lines_per_s")[:POINTS_MAX])[::-1]
-    return {
-        "at": [round(at.timestamp(), 1) for at, *_rest in values],
-        "cpu": [cpu for _at, cpu, _memory, _log in values],
-        "memory": [None if memory is None else memory / 1024**2 for _at, _cpu, memory, _log in values],
-        "log": [log for *_rest, log in values],
     }
 
 
@@ -112,7 +95,8 @@ def _timeline(found: Incident) -> list[Entry]:
 
 def latest_events() -> list[Entry]:
     """Return the newest timeline events of all incidents: one query."""
-    events = TimelineEvent.objects.select_related("actor", "evidence", "incident")
+    events = TimelineEvent.objects.exclude(incident__fingerprint__startswith=EXERCISE)
+    events = events.select_related("actor", "evidence", "incident")
     return [entry(event) for event in events.order_by("-at", "-pk")[:EVENTS_MAX]]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from portal.dashboard import contexts, detail
+from portal.dashboard import contexts
 from portal.dashboard.access import viewer_required
 
 
@@ -32,12 +32,6 @@ def services(request: HttpRequest) -> HttpResponse:
 def service(request: HttpRequest, pk: int) -> HttpResponse:
     """One service: latest state, health output, log templates, probes, recent readings."""
     return _page(request, f"service:{pk}", "portal/service.html")
-
-
-@viewer_required
-def chart(request: HttpRequest, pk: int) -> JsonResponse:
-    """The last readings of a service as JSON columns."""
-    return JsonResponse(detail.chart(pk))
 
 
 @viewer_required

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
-from incidents.models import OPEN_STATES, ChecklistItem, Incident, ItemState
+from incidents.models import OPEN_STATES, REAL, ChecklistItem, Incident, ItemState
 from portal.dashboard.data import RANK, AlertRow, Dashboard, IncidentRow, ItemRow, ServiceRow
 from portal.dashboard.gateway import read_panel
 from portal.monitoring.models import Alert, Endpoint, Service
@@ -102,7 +102,7 @@ def service_row(
 
 
 def _incidents() -> QuerySet[Incident]:
-    return Incident.objects.select_related("lead")
+    return Incident.objects.filter(REAL).select_related("lead")
 
 
 def incidents() -> tuple[IncidentRow, ...]:

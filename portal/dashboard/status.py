@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_page
 
-from incidents.models import OPEN_STATES, Incident, Severity
+from incidents.models import OPEN_STATES, REAL, Incident, Severity
 from portal.dashboard.data import Level
 from portal.dashboard.gateway import read_panel
 
@@ -19,7 +19,8 @@ REUSE = 5
 def status(request: HttpRequest) -> HttpResponse:
     """Tell anybody whether the service works."""
     panel = read_panel()
-    severities = set(Incident.objects.filter(state__in=OPEN_STATES).values_list("severity", flat=True))
+    burning = Incident.objects.filter(REAL, state__in=OPEN_STATES)
+    severities = set(burning.values_list("severity", flat=True))
     if Severity.CRITICAL in severities:
         level = Level.CRITICAL
     elif severities or panel.level is Level.WARNING:

@@ -2,13 +2,13 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, login, operations, pages, posture, status, tail
+from portal.dashboard import actions, charts, login, operations, pages, posture, status, tail
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("services/", pages.services, name="services"),
     path("services/<int:pk>/", pages.service, name="service"),
-    path("services/<int:pk>/chart/", pages.chart, name="service-chart"),
+    path("services/<int:pk>/chart/", charts.chart, name="service-chart"),
     path("services/<int:pk>/tail/", tail.start, name="tail-open"),
     path("services/<int:pk>/tail/<int:opening>/", tail.lines, name="tail-lines"),
     path("services/<int:pk>/tail/<int:opening>/close/", tail.stop, name="tail-close"),

@@ -14,12 +14,10 @@ from portal.monitoring.models import (
     Endpoint,
     Health,
     Observation,
-    ProbeResult,
     RuleState,
     RunState,
     RuntimeKind,
     Service,
-    ServiceEvent,
     ServiceState,
 )
 from portal.monitoring.runtimes.base import Rates
@@ -37,6 +35,11 @@ _MEASURED = (
 _INSPECTED = (
     "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",
     "health_output", "health_interval_s", "cpu_limit_cores", "memory_limit_bytes", "restart_count", "inspect",
+)  # fmt: skip
+#: Columns that a reading's state and its history share; ``None`` where a runtime does not tell them.
+_FLOWS = (
+    "pids", "network_rx_bytes_per_s", "network_tx_bytes_per_s", "block_read_bytes_per_s",
+    "block_write_bytes_per_s",
 )  # fmt: skip
 _WRITTEN = ("at", "state", "error", *_MEASURED, *_INSPECTED)
 
@@ -111,6 +114,7 @@ def _record_chunk(
                     failing_streak=state.failing_streak,
                     restart_count=state.restart_count,
                     log_lines_per_s=reading.log_rate,
+                    **{name: getattr(state, name) for name in _FLOWS},
                 )
             )
         watched.append((service, state, reading))
@@ -230,38 +234,3 @@ def forget(services: Sequence[Service], *, reason: str, at: datetime) -> list[Al
     subjects += [f"endpoint:{number}" for number in endpoints]
     alerting.forget_states(RuleState.objects.filter(subject__in=subjects))
     return closed
-
-
-#: What is kept how long, pruned in batches of at most ``PRUNE_BATCH`` rows.
-OBSERVATIONS_FOR = timedelta(hours=48)
-PROBES_FOR = timedelta(days=14)
-ENDPOINT_HISTORY_FOR = timedelta(days=400)
-CLOSED_ALERTS_FOR = timedelta(days=400)
-GONE_FOR = timedelta(days=14)
-EVENTS_FOR = timedelta(days=14)
-PRUNE_BATCH = 5_000
-MAX_BATCHES = 200
-
-
-def prune(now: datetime) -> dict[str, int]:
-    """Delete what is older than its retention; return rows deleted by table."""
-    old = {
-        "observations": Observation.objects.filter(at__lt=now - OBSERVATIONS_FOR),
-        "probe results": ProbeResult.objects.filter(at__lt=now - PROBES_FOR),
-        "endpoint history": Endpoint.history.filter(history_date__lt=now - ENDPOINT_HISTORY_FOR),
-        "alerts": Alert.objects.filter(closed_at__lt=now - CLOSED_ALERTS_FOR),
-        "services": Service.objects.filter(
-            state__state__in=[RunState.GONE, RunState.UNKNOWN], state__at__lt=now - GONE_FOR
-        ),
-        "events": ServiceEvent.objects.filter(at__lt=now - EVENTS_FOR),
-    }
-    deleted = {}
-    for name, rows in old.items():
-        deleted[name] = 0
-        for _batch in range(MAX_BATCHES):
-            numbers = list(rows.order_by("pk").values_list("pk", flat=True)[:PRUNE_BATCH])
-            if not numbers:
-                break
-            deleted[name] += rows.model._default_manager.filter(pk__in=numbers).delete()[0]
-    deleted["events"] += events.prune_many()
-    return deleted

@@ -1,4 +1,4 @@
-"""Beat's tasks: sweep, probe, watch the gateway, prune. Each holds a lock and expires after its period."""
+"""Beat's tasks: sweep, probe, watch the gateway, roll up, prune. Each holds a lock and soon expires."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from portal.monitoring import access, alerting, engine, events, gateway, pace, probing, services, store
+from portal.monitoring import (
+    access,
+    alerting,
+    engine,
+    events,
+    gateway,
+    pace,
+    probing,
+    retention,
+    rollups,
+    selftest,
+    services,
+    store,
+    tables,
+)
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
 from portal.monitoring.probes.run import probe_due
@@ -99,4 +113,35 @@ def prune() -> None:
     """Delete what is older than its retention."""
     with store.lock("prune", LOCK_S) as free:
         if free:
-            logger.info("pruned %s", services.prune(timezone.now()))
+            logger.info("pruned %s", retention.prune(timezone.now()))
+
+
+@shared_task(name="monitoring.roll_up", ignore_result=True)
+def roll_up() -> None:
+    """Roll readings and probes up into minutes and hours."""
+    with store.lock("roll-up", LOCK_S) as free:
+        if free:
+            rollups.roll_up(timezone.now())
+
+
+@shared_task(name="monitoring.measure_tables", ignore_result=True)
+def measure_tables() -> None:
+    """Measure how large each table is."""
+    with store.lock("measure-tables", LOCK_S) as free:
+        if free:
+            tables.save(tables.measure(timezone.now()))
+
+
+@shared_task(name="monitoring.self_test", ignore_result=True)
+def self_test() -> None:
+    """Begin the weekly self-test."""
+    try:
+        selftest.start(now=timezone.now())
+    except selftest.AlreadyRunning:
+        logger.warning("self-test not begun: another one is running")
+
+
+@shared_task(name="monitoring.settle_self_tests", ignore_result=True)
+def settle_self_tests() -> None:
+    """Give a running self-test its result."""
+    selftest.settle(timezone.now())

@@ -238,6 +238,10 @@ def _collector(sample: Sample, rule: Rule) -> str:
     }
 
 
+def _self_test(sample: Sample, rule: Rule) -> str:
+    return _("%(name)s: an exercise of the alarm, nothing is wrong") % {"name": sample.name}
+
+
 _SENTENCES: dict[RuleKind, Callable[[Sample, Rule], str]] = {
     RuleKind.FAILING_STREAK: _streak,
     RuleKind.CPU: _cpu,
@@ -260,6 +264,7 @@ _SENTENCES: dict[RuleKind, Callable[[Sample, Rule], str]] = {
     RuleKind.GATEWAY_PARKED: _gateway_parked,
     RuleKind.GATEWAY_UNPLACED: _gateway_unplaced,
     RuleKind.COLLECTOR: _collector,
+    RuleKind.SELF_TEST: _self_test,
 }
 
 

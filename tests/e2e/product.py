@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 READY_WITHIN = 150.0
 STOPPED_WITHIN = 60.0
 #: Settings of the run that a test's environment must not leak into the product.
-OWN = ("REDIS_URL", "DATABASE_URL", "DJANGO_SETTINGS_MODULE", "NOTIFY_URLS", "PYTEST_CURRENT_TEST")
+OWN = ("REDIS_URL", "DATABASE_URL", "DJANGO_SETTINGS_MODULE", "NOTIFY_URLS", "WATCHER", "PYTEST_CURRENT_TEST")
 
 
 class Product:

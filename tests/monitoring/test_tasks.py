@@ -10,14 +10,8 @@ import redis
 from celery import current_app
 from django_celery_beat.models import PeriodicTask
 
-from portal.monitoring import services, store, tasks
+from portal.monitoring import store, tasks
 from portal.monitoring.models import (
-    Alert,
-    Endpoint,
-    Observation,
-    ProbeKind,
-    ProbeResult,
-    Rule,
     RunState,
     RuntimeKind,
     Service,
@@ -129,10 +123,15 @@ def test_every_scheduled_task_exists_and_expires_within_its_period() -> None:
     rows = PeriodicTask.objects.filter(task__startswith="monitoring.")
     assert {row.task for row in rows} == {
         "monitoring.collect", "monitoring.probe", "monitoring.watch_gateway", "monitoring.prune",
+        "monitoring.roll_up", "monitoring.measure_tables", "monitoring.self_test",
+        "monitoring.settle_self_tests",
     }  # fmt: skip
     for row in rows:
         assert row.task in current_app.tasks
         assert (row.queue, row.enabled) == ("collect", True)
+        if row.crontab is not None:
+            assert 0 < row.expire_seconds <= 3600
+            continue
         assert row.interval.period == "seconds"
         assert 0 < row.expire_seconds <= row.interval.every
 
@@ -142,58 +141,3 @@ def service(name: str, state: RunState, days: float) -> Service:
     created = Service.objects.create(runtime=RuntimeKind.DOCKER, name=name, discovered_at=NOW)
     ServiceState.objects.create(service=created, state=state, at=NOW - timedelta(days=days))
     return created
-
-
-def test_history_is_kept_exactly_as_long_as_stated() -> None:
-    kept = service("kept", RunState.RUNNING, 0)
-    endpoint = Endpoint.objects.create(name="e", kind=ProbeKind.HTTP, url="http://127.0.0.1/")
-    rule = Rule.objects.get(name="cpu-sustained")
-    second = timedelta(seconds=1)
-    for age in (services.OBSERVATIONS_FOR, services.OBSERVATIONS_FOR + second):
-        Observation.objects.create(service=kept, at=NOW - age, memory_bytes=1)
-    for age in (services.PROBES_FOR, services.PROBES_FOR + second):
-        ProbeResult.objects.create(endpoint=endpoint, at=NOW - age, ok=True)
-    old = {"rule": rule, "severity": "critical", "opened_at": NOW - timedelta(days=900)}
-    Alert.objects.create(subject="open", **old)
-    for age in (services.CLOSED_ALERTS_FOR, services.CLOSED_ALERTS_FOR + second):
-        Alert.objects.create(subject="closed", closed_at=NOW - age, **old)
-
-    deleted = services.prune(NOW)
-
-    assert deleted == {
-        "observations": 1,
-        "probe results": 1,
-        "endpoint history": 0,
-        "alerts": 1,
-        "services": 0,
-        "events": 0,
-    }
-    assert sorted(Alert.objects.values_list("subject", flat=True)) == ["closed", "open"]
-    assert Observation.objects.get().at == NOW - services.OBSERVATIONS_FOR
-    assert ProbeResult.objects.get().at == NOW - services.PROBES_FOR
-
-
-def test_services_that_are_long_gone_are_forgotten_and_crashed_ones_are_not() -> None:
-    for name, state, days in (
-        ("gone long ago", RunState.GONE, 15),
-        ("unknown long ago", RunState.UNKNOWN, 15),
-        ("gone lately", RunState.GONE, 13),
-        ("crashed long ago", RunState.EXITED, 15),
-    ):
-        service(name, state, days)
-    services.prune(NOW)
-    assert set(Service.objects.values_list("name", flat=True)) == {"gone lately", "crashed long ago"}
-
-
-def test_one_run_deletes_a_bounded_number_of_rows_and_the_next_goes_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(services, "PRUNE_BATCH", 3)
-    monkeypatch.setattr(services, "MAX_BATCHES", 2)
-    kept = service("kept", RunState.RUNNING, 0)
-    old = NOW - timedelta(days=30)
-    Observation.objects.bulk_create(Observation(service=kept, at=old, memory_bytes=1) for _row in range(8))
-
-    assert services.prune(NOW)["observations"] == 6
-    assert services.prune(NOW)["observations"] == 2
-    assert services.prune(NOW)["observations"] == 0

@@ -5,6 +5,8 @@ from portal.monitoring.models.event import EventAction, EventCursor, ServiceEven
 from portal.monitoring.models.probe import Endpoint, ProbeKind, ProbeResult
 from portal.monitoring.models.prober import Prober
 from portal.monitoring.models.quiet import MaintenanceWindow, Silence
+from portal.monitoring.models.rollup import EndpointHour, EndpointMinute, ServiceHour, ServiceMinute
+from portal.monitoring.models.selftest import SelfTest, SelfTestState
 from portal.monitoring.models.service import (
     Health,
     LogTemplate,
@@ -19,6 +21,8 @@ from portal.monitoring.models.vantage import Vantage
 __all__ = [
     "Alert",
     "Endpoint",
+    "EndpointHour",
+    "EndpointMinute",
     "EventAction",
     "EventCursor",
     "Health",
@@ -35,8 +39,12 @@ __all__ = [
     "RuleState",
     "RunState",
     "RuntimeKind",
+    "SelfTest",
+    "SelfTestState",
     "Service",
     "ServiceEvent",
+    "ServiceHour",
+    "ServiceMinute",
     "ServiceState",
     "Silence",
     "Vantage",

@@ -30,6 +30,7 @@ class RuleKind(models.TextChoices):
     GATEWAY = "gateway", _("Gateway not live (s)")
     SILENT = "silent", _("Service silent (s)")
     RESTARTS = "restarts", _("Restart loop (restarts in 10 min)")
+    SELF_TEST = "self_test", _("Self-test: a synthetic fault (1 = yes)")
     DOWN = "down", _("Not running: crashed, given up or paused (1 = yes)")
     CRASH = "crash", _("Crashed (ends with an error in 10 min)")
     OOM = "oom", _("Killed for lack of memory (kills in 10 min)")

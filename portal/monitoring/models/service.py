@@ -143,6 +143,11 @@ class Observation(models.Model):
     failing_streak = models.PositiveIntegerField(_("failing streak"), default=0)
     restart_count = models.PositiveIntegerField(_("restarts"), default=0)
     log_lines_per_s = models.FloatField(_("log lines/s"), null=True)
+    pids = models.PositiveIntegerField(_("processes and threads"), null=True)
+    network_rx_bytes_per_s = models.FloatField(_("network in (bytes/s)"), null=True)
+    network_tx_bytes_per_s = models.FloatField(_("network out (bytes/s)"), null=True)
+    block_read_bytes_per_s = models.FloatField(_("block read (bytes/s)"), null=True)
+    block_write_bytes_per_s = models.FloatField(_("block write (bytes/s)"), null=True)
 
     class Meta:
         verbose_name = _("observation")

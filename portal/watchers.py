@@ -1,0 +1,199 @@
+"""Watches the watcher: tells people when beat or a worker is silent, from whichever process still runs.
+
+Three callers look again and again: a task of the ``collect`` worker, one of the ``ops`` worker, and a
+thread in each web process, which needs neither beat nor a worker nor Redis and therefore also delivers the
+message itself. All of them raise the same signals of one incident, so that there is one incident and one
+message. What none of them can tell (the database or the whole machine is away) is told by the dead-man URL,
+whose pings stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from incidents import services as incidents
+from incidents.models import IncidentSignal, Severity
+from portal.health import QUEUES
+from portal.heartbeat import ages
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks of a web process at most.
+PERIOD_S = 15.0
+FINGERPRINT = "portal:monitoring"
+#: Seconds for Redis; a hung one must not hold up the thread.
+REDIS_TIMEOUT = 2.0
+RESOLVE_AFTER_S = 60.0
+BEAT, REDIS = "beat", "redis"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look saw: seconds since each part was last heard; ``None`` was never heard."""
+
+    silent_s: dict[str, float | None]
+
+    def silent(self, running_s: float) -> dict[str, float]:
+        """Return the parts that are over their deadline with the seconds for which they are known silent.
+
+        A part that was never heard counts from when this process began to look.
+        """
+        found = {part: running_s if age is None else age for part, age in self.silent_s.items()}
+        return {part: age for part, age in found.items() if age > settings.HEARTBEAT_DEADLINE}
+
+
+class Watcher:
+    """One caller's view; ``began`` and the time without Redis are its own."""
+
+    def __init__(self, now: datetime) -> None:
+        self.began = now
+        self.redis_gone_since: datetime | None = None
+        self.settled = False
+
+    def look(self, now: datetime) -> Look:
+        """Ask Redis for the heartbeats; without Redis nothing of them is known, and that is the fault."""
+        client = redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT
+        )
+        try:
+            seen = ages(client)
+        except redis.RedisError:
+            self.redis_gone_since = self.redis_gone_since or now
+            return Look({REDIS: (now - self.redis_gone_since).total_seconds()})
+        finally:
+            client.close()
+        if self.redis_gone_since is not None:
+            # While it was away nobody could beat: the deadline counts from its return.
+            self.redis_gone_since, self.began = None, now
+        parts: dict[str, float | None] = {BEAT: seen.get(BEAT)}
+        for queue in QUEUES:
+            found = [age for name, age in seen.items() if name.startswith(f"worker:{queue}@")]
+            parts[f"worker:{queue}"] = min(found, default=None)
+        back = (now - self.began).total_seconds()
+        return Look({part: age if age is None else min(age, back) for part, age in parts.items()})
+
+    def check(self, now: datetime) -> dict[str, float]:
+        """Look once and bring the incident up to date; return the silent parts.
+
+        Raises:
+            DatabaseError: the database does not answer; the dead-man URL tells of that.
+        """
+        silent = self.look(now).silent((now - self.began).total_seconds())
+        for part, age in silent.items():
+            _raise_signal(part, age, now)
+        if silent or not self.settled:
+            self.settled = not silent
+            _clear_others(set(silent), now)
+        return silent
+
+
+def _raise_signal(part: str, age: float, now: datetime) -> None:
+    with translation.override(settings.LANGUAGE_CODE):
+        title = _("Monitoring: %(part)s has been silent for %(age)d s (limit %(limit)d s)") % {
+            "part": part,
+            "age": age,
+            "limit": settings.HEARTBEAT_DEADLINE,
+        }
+    if IncidentSignal.objects.filter(
+        incident__fingerprint=FINGERPRINT, key=f"silent:{part}", cleared_at=None
+    ).exists():
+        return
+    incidents.signal(
+        fingerprint=FINGERPRINT,
+        key=f"silent:{part}",
+        title=title,
+        service="",
+        severity=Severity.CRITICAL,
+        detail={"part": part, "value": round(age), "limit": settings.HEARTBEAT_DEADLINE},
+        at=now,
+        impact_started_at=now - timedelta(seconds=age),
+        resolve_after_s=RESOLVE_AFTER_S,
+    )
+    logger.error("%s", title)
+
+
+def _clear_others(silent: set[str], now: datetime) -> None:
+    held = IncidentSignal.objects.filter(incident__fingerprint=FINGERPRINT, cleared_at=None)
+    for key in held.values_list("key", flat=True):
+        if key.removeprefix("silent:") not in silent:
+            with translation.override(settings.LANGUAGE_CODE):
+                reason = _("it is heard again")
+            incidents.clear(fingerprint=FINGERPRINT, key=key, at=now, reason=reason)
+
+
+class WatcherThread(threading.Thread):
+    """The look from a web process. While something is silent it also does the outbox's work."""
+
+    def __init__(self) -> None:
+        super().__init__(name="watcher", daemon=True)
+        self.period_s = min(PERIOD_S, settings.HEARTBEAT_DEADLINE / 6)
+        self.ended = threading.Event()
+        self._watcher = Watcher(timezone.now())
+        self._failing = False
+
+    def run(self) -> None:
+        """Look every period until the process ends."""
+        while not self.ended.wait(self.period_s):
+            close_old_connections()
+            try:
+                if self._watcher.check(timezone.now()):
+                    _do_the_outbox()
+                self._failing = False
+            except DatabaseError as error:
+                if not self._failing:
+                    logger.error("the database does not answer the watcher: %s", type(error).__name__)
+                self._failing = True
+            except Exception:  # the last one who watches must not die of a bug
+                logger.exception("the watcher failed")
+            finally:
+                close_old_connections()
+
+    def stop(self) -> None:
+        """End it; used by tests, in a server it ends with the process."""
+        self.ended.set()
+
+
+def _do_the_outbox() -> None:
+    """Send what is due although its worker may be dead; rows are claimed, so nothing goes out twice."""
+    from incidents import tasks  # brings Apprise along, which a web process does not need otherwise
+
+    tasks.deliver()
+
+
+_lock = threading.Lock()
+_thread: WatcherThread | None = None
+
+
+def start_thread() -> WatcherThread:
+    """Start this process's watcher, once."""
+    global _thread
+    with _lock:
+        if _thread is None or not _thread.is_alive():
+            _thread = WatcherThread()
+            _thread.start()
+        return _thread
+
+
+_own: Watcher | None = None
+
+
+def look_once() -> dict[str, float]:
+    """Look from a worker's task; return the silent parts.
+
+    Raises:
+        DatabaseError: the database does not answer.
+    """
+    global _own
+    now = timezone.now()
+    if _own is None:
+        _own = Watcher(now)
+    return _own.check(now)
