@@ -179,7 +179,12 @@ def test_rules_see_a_crash_between_two_sweeps_as_a_sample_with_its_exit_code() -
 
 
 def _sweep(stage: Stage, inspection: Inspection | None = None) -> Sweep:
-    return Sweep(runtime=docker, at=stage.at, readings=(stage.reading(inspection),))
+    return Sweep(
+        runtime=docker,
+        at=stage.at,
+        readings=(stage.reading(inspection),),
+        events=window(until=stage.at.timestamp() - NOW.timestamp()),
+    )
 
 
 @pytest.mark.django_db
