@@ -14,6 +14,9 @@ help:
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
+	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
+	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
+	@echo "make soak         an hour of healthy load with deploys: is anything told that is no fault?"
 
 # ---- run ----
 
@@ -77,3 +80,15 @@ bench: $(STAMP)
 .PHONY: demo-outage
 demo-outage: $(STAMP)
 	@$(BIN)/python -m examples.outage $(ARGS)
+
+# ---- proofs: each starts a product and containers of its own, and removes them ----
+
+.PHONY: prove-faults prove-outages soak
+prove-faults: $(DEV_STAMP)
+	@$(BIN)/python -m tests.proof faults $(ARGS)
+
+prove-outages: $(DEV_STAMP)
+	@$(BIN)/python -m tests.proof outages $(ARGS)
+
+soak: $(DEV_STAMP)
+	@$(BIN)/python -m tests.proof soak $(ARGS)
