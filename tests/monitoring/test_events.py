@@ -192,5 +192,5 @@ def test_events_are_kept_for_a_bounded_time_and_number(monkeypatch: pytest.Monke
     monkeypatch.setattr(events, "KEPT_PER_SERVICE", 3)
     events.save(docker, window(1, 2, 3, 4, 5), {})
     events.save(docker, window(-15 * 86_400, name="old"), {})
-    assert services.prune(NOW)["events"] == 3
+    assert retention.prune(NOW)[str(ServiceEvent._meta.verbose_name_plural)] == 3
     assert sorted(int(float(one.key.partition(":")[0])) for one in ServiceEvent.objects.all()) == [3, 4, 5]
