@@ -129,6 +129,13 @@ class ServiceState(models.Model):
     def __str__(self) -> str:
         return f"{self.service_id} {self.state}"
 
+    @property
+    def cpu_of_host(self) -> float | None:
+        """CPU in percent of all the host's cores."""
+        if self.cpu_percent is None or not self.host_cores:
+            return None
+        return self.cpu_percent / self.host_cores
+
 
 class Observation(models.Model):
     """One sweep's reading of a service; pruned after 48 h in batches."""
