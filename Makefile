@@ -13,6 +13,7 @@ help:
 	@echo "make test         all checks and tests; WORKERS=1 for one test at a time"
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
+	@echo "make bench-logflood  measure what a log flood in a container costs the portal"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 
 # ---- run ----
@@ -71,6 +72,10 @@ test-fast: $(DEV_STAMP)
 .PHONY: bench
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: bench-logflood
+bench-logflood: $(STAMP)
+	@$(BIN)/python -m bench.logflood $(ARGS)
 
 # ---- demonstration ----
 
