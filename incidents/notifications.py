@@ -82,10 +82,10 @@ def deliver(*, now: datetime, urls: Sequence[str]) -> int:
     return done
 
 
-def send_test(*, urls: Sequence[str]) -> dict[str, bool]:
+def send_test(*, urls: Sequence[str], subject: str = "", body: str = "") -> dict[str, bool]:
     """Send a test message to every channel; return what each said by label."""
-    title, body = _("Bonghwa: test message"), _("This channel works.")
-    return {channel.label: _notify(channel, title, body) for channel in channels(urls)}
+    title, text = subject or _("Bonghwa: test message"), body or _("This channel works.")
+    return {channel.label: _notify(channel, title, text) for channel in channels(urls)}
 
 
 def delay_after(attempts: int) -> timedelta:

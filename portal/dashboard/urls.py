@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, login, operations, pages, status
+from portal.dashboard import actions, alerts, login, operations, pages, rules, status
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
@@ -12,6 +12,10 @@ urlpatterns = [
     path("incidents/", pages.incidents, name="incidents"),
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
+    path("alerts/", pages.alerts, name="alerts"),
+    path("alerts/<int:pk>/", alerts.alert, name="alert"),
+    path("rules/", rules.rules, name="rules"),
+    path("rules/<int:pk>/", rules.rule, name="rule"),
     path("checklist/", pages.checklist, name="checklist"),
     path("gateway/<slug:slot>/", actions.gateway, name="gateway-action"),
     path("feed/operations/", pages.operations, name="feed-operations"),

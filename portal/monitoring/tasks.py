@@ -12,6 +12,7 @@ from portal.monitoring import access, alerting, engine, gateway, services, store
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
 from portal.monitoring.probes.run import probe_all
+from portal.monitoring.testfire import fire as fire
 
 logger = logging.getLogger(__name__)
 
