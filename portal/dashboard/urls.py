@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, charts, login, operations, pages, posture, status, tail
+from portal.dashboard import actions, alerts, charts, login, operations, pages, posture, rules, status, tail
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
@@ -15,6 +15,10 @@ urlpatterns = [
     path("incidents/", pages.incidents, name="incidents"),
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
+    path("alerts/", pages.alerts, name="alerts"),
+    path("alerts/<int:pk>/", alerts.alert, name="alert"),
+    path("rules/", rules.rules, name="rules"),
+    path("rules/<int:pk>/", rules.rule, name="rule"),
     path("checklist/", pages.checklist, name="checklist"),
     path("posture/", posture.page, name="posture"),
     path("posture/add/", posture.add, name="posture-add"),
