@@ -1,4 +1,4 @@
-"""Fires a rule for a test: its own sentence, marked, through the outbox to every channel; no incident opens."""
+"""Fires a rule for a test: its own sentence, marked, through the outbox to every channel; opens nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from incidents import channel_tests, texts
+from incidents.inert import inert
 from portal.monitoring.models import Rule, RuleKind
 from portal.monitoring.samples import Sample
 from portal.monitoring.texts import alert_text
@@ -28,7 +29,7 @@ def compose(rule: Rule) -> texts.Content:
         with translation.override(language):
             subject = _("[TEST] %(alert)s") % {"alert": alert_text(rule, sample)}
             body = _("This is a test of the rule “%(rule)s”. Nothing is wrong and no incident was opened.")
-            content[language] = [subject[:250], body % {"rule": texts.inert(rule.name)}]
+            content[language] = [subject[:250], body % {"rule": inert(rule.name)}]
     return content
 
 

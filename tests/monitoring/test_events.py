@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from portal.monitoring import events, retention, tasks
+from portal.monitoring import events, retention, services, tasks
 from portal.monitoring.collector import Sweep
 from portal.monitoring.events import ContainerEvent
 from portal.monitoring.models import EventCursor, RuleKind, RunState, RuntimeKind, Service, ServiceEvent
