@@ -2,9 +2,9 @@
 
 Three callers look again and again: a task of the ``collect`` worker, one of the ``ops`` worker, and a
 thread in each web process, which needs neither beat nor a worker nor Redis and therefore also delivers the
-message itself. All of them raise the same signals of one incident, so that there is one incident and one message.
-What none of them can tell (the database or the whole machine is away) is told by the dead-man URL, whose
-pings stop.
+message itself. All of them raise the same signals of one incident, so that there is one incident and one
+message. What none of them can tell (the database or the whole machine is away) is told by the dead-man URL,
+whose pings stop.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import detail, feed, feed_wording, queries
+from portal.dashboard import detail, feed, feed_wording, queries, watch
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -37,6 +37,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         "incident_checklist",
     ),
     "checklist": ("checklist",),
+    "watch": ("watch_parts", "watch_tests", "watch_tables"),
     "operations": ("feed_upstream", "feed_connections", "feed_topics", "feed_closes", "feed_audit"),
 }
 
@@ -57,6 +58,7 @@ def build(key: str) -> Context | None:
         "services": _services,
         "incidents": lambda: {"title": _("Incidents"), "rows": queries.incidents()},
         "operations": _operations,
+        "watch": watch.context,
         "checklist": lambda: {"title": _("Prevention checklist"), "items": queries.checklist()},
     }
     return builders[kind]()

@@ -36,6 +36,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ("checklist", _("Checklist"), "checklist"),
         ("feed", _("Feed"), "candlestick_chart"),
         ("feed-operations", _("Feed operations"), "lan"),
+        ("watch", _("Bonghwa itself"), "visibility"),
     ]
     here = request.path
     matching = [link for link in (reverse(name) for name, _title, _symbol in pages) if here.startswith(link)]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, charts, login, operations, pages, status
+from portal.dashboard import actions, charts, login, operations, pages, status, watch
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
@@ -20,6 +20,8 @@ urlpatterns = [
         operations.disconnect,
         name="feed-disconnect",
     ),
+    path("watch/", watch.page, name="watch"),
+    path("watch/self-test/", watch.self_test, name="self-test"),
     path("status/", status.status, name="status"),
     path("login/", login.Login.as_view(), name="login"),
 ]
