@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import alerts, collector, detail, feed, feed_wording, messages, queries
+from portal.dashboard import alerts, collector, detail, feed, feed_wording, messages, queries, watch
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -40,6 +40,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "checklist": ("checklist",),
     "messages": ("message_list",),
     "alerts": ("alert_list",),
+    "watch": ("watch_parts", "watch_tests", "watch_tables"),
     "operations": ("feed_upstream", "feed_connections", "feed_topics", "feed_closes", "feed_audit"),
 }
 
@@ -61,6 +62,7 @@ def build(key: str) -> Context | None:
         "incidents": lambda: {"title": _("Incidents"), "rows": queries.incidents()},
         "operations": _operations,
         "alerts": alerts.context,
+        "watch": watch.context,
         "checklist": lambda: {"title": _("Prevention checklist"), "items": queries.checklist()},
         "messages": messages.outbox,
     }

@@ -39,6 +39,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ("messages", _("Messages"), "outbox"),
         ("feed", _("Feed"), "candlestick_chart"),
         ("feed-operations", _("Feed operations"), "lan"),
+        ("watch", _("Bonghwa itself"), "visibility"),
     ]
     here = request.path
     matching = [link for link in (reverse(name) for name, _title, _symbol in pages) if here.startswith(link)]

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, alerts, charts, login, operations, pages, posture, rules, status, tail
+from portal.dashboard import (
+    actions,
+    alerts,
+    charts,
+    login,
+    operations,
+    pages,
+    posture,
+    rules,
+    status,
+    tail,
+    watch,
+)
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
@@ -31,6 +43,8 @@ urlpatterns = [
         operations.disconnect,
         name="feed-disconnect",
     ),
+    path("watch/", watch.page, name="watch"),
+    path("watch/self-test/", watch.self_test, name="self-test"),
     path("status/", status.status, name="status"),
     path("login/", login.Login.as_view(), name="login"),
 ]
