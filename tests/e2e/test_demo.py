@@ -16,7 +16,7 @@ import pytest
 from tests.conditions import wait_until
 from tests.e2e.product import ROOT, Product
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.timeout(420)]
 
 
 class Receiver(http.server.ThreadingHTTPServer):
