@@ -18,12 +18,14 @@ from unfold.decorators import display
 from portal.monitoring import engine, services
 from portal.monitoring.models import (
     Alert,
+    ConfigSnapshot,
     Endpoint,
     LogTemplate,
     Observation,
     Rule,
     RuleState,
     Service,
+    ServiceEvent,
 )
 
 STATE_COLOURS = {
@@ -261,3 +263,21 @@ class LogTemplateAdmin(ViewOnly):
     list_display = ["template", "service", "count", "first_seen", "last_seen"]
     list_select_related = ["service"]
     search_fields = ["template", "service__name"]
+
+
+@admin.register(ServiceEvent)
+class ServiceEventAdmin(ViewOnly):
+    """What the runtimes told in the last 14 days."""
+
+    list_display = ["at", "name", "action", "exit_code", "on_purpose", "health", "runtime"]
+    list_filter = ["action", "on_purpose", "runtime"]
+    search_fields = ["name"]
+
+
+@admin.register(ConfigSnapshot)
+class ConfigSnapshotAdmin(ViewOnly):
+    """Configurations that services were started with."""
+
+    list_display = ["service", "last_at", "first_at", "starts", "content_hash"]
+    list_select_related = ["service"]
+    search_fields = ["service__name"]

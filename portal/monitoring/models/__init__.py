@@ -12,9 +12,11 @@ from portal.monitoring.models.service import (
     Service,
     ServiceState,
 )
+from portal.monitoring.models.snapshot import ConfigSnapshot
 
 __all__ = [
     "Alert",
+    "ConfigSnapshot",
     "Endpoint",
     "EventAction",
     "EventCursor",

@@ -101,6 +101,7 @@ class ServiceState(models.Model):
     top_template = models.CharField(_("top log template"), max_length=500, blank=True)
     top_template_count = models.BigIntegerField(_("count of the top template"), default=0)
     top_template_share = models.FloatField(_("share of the top template"), null=True, blank=True)
+    config_hash = models.CharField(_("configuration hash"), max_length=64, blank=True)
     inspect = models.JSONField(_("allow-listed configuration"), default=dict, blank=True)
     error = models.CharField(_("collector error"), max_length=300, blank=True)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from portal.monitoring.logs import clean
+from portal.monitoring.logs import clean, mask_secrets
 from portal.monitoring.models import Health, RunState
 from portal.monitoring.runtimes.base import MAX_OUTPUT, HealthCheck, HealthReading, Inspection, Usage
 
@@ -27,6 +27,7 @@ _STATES = {
     "created": RunState.EXITED,
     "removing": RunState.GONE,
 }
+_SECRET_NAME = re.compile(r"passw|secret|token|credential|api[._-]?key|private[._-]?key|basicauth", re.I)
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$")
 
 
@@ -163,7 +164,14 @@ def config(document: Mapping[str, Any]) -> dict[str, Any]:
         "env_names": sorted(
             clean(entry.partition("=")[0])[:100] for entry in (settings.get("Env") or [])[:MAX_ENV]
         ),
-        "labels": labels(settings.get("Labels")),
+        "labels": _masked(labels(settings.get("Labels"))),
+    }
+
+
+def _masked(given: Mapping[str, str]) -> dict[str, str]:
+    """Mask secrets in labels by their own name and by what they look like."""
+    return {
+        key: "[secret]" if _SECRET_NAME.search(key) else mask_secrets(value) for key, value in given.items()
     }
 
 
