@@ -216,7 +216,7 @@ class ObservationAdmin(ViewOnly):
 class LogTemplateAdmin(ViewOnly):
     """Log templates of the last ten minutes."""
 
-    list_display = ["template", "service", "count", "first_seen", "last_seen"]
+    list_display = ["template", "service", "count", "baseline", "rising_since", "first_seen", "last_seen"]
     list_select_related = ["service"]
     search_fields = ["template", "service__name"]
 
