@@ -13,6 +13,7 @@ help:
 	@echo "make test         all checks and tests"
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
+	@echo "make bench-pages  measure the portal's pages over a month of invented history"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 
 # ---- run ----
@@ -67,6 +68,10 @@ test-fast: $(DEV_STAMP)
 .PHONY: bench
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: bench-pages
+bench-pages: $(STAMP)
+	@$(BIN)/python -m bench.pages $(ARGS)
 
 # ---- demonstration ----
 
