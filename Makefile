@@ -13,6 +13,7 @@ help:
 	@echo "make test         all checks and tests"
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
+	@echo "make bench-sweep  measure a sweep over a hundred containers of the Engine at DOCKER_HOST"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 
 # ---- run ----
@@ -67,6 +68,10 @@ test-fast: $(DEV_STAMP)
 .PHONY: bench
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: bench-sweep
+bench-sweep: $(STAMP)
+	@$(BIN)/python -m bench.sweep $(ARGS)
 
 # ---- demonstration ----
 
