@@ -15,6 +15,7 @@ help:
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
 	@echo "make bench-logflood  measure what a log flood in a container costs the portal"
 	@echo "make bench-pages  measure the portal's pages over a month of invented history"
+	@echo "make bench-sweep  measure a sweep over a hundred containers of the Engine at DOCKER_HOST"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 
 # ---- run ----
@@ -81,6 +82,10 @@ bench-logflood: $(STAMP)
 .PHONY: bench-pages
 bench-pages: $(STAMP)
 	@$(BIN)/python -m bench.pages $(ARGS)
+
+.PHONY: bench-sweep
+bench-sweep: $(STAMP)
+	@$(BIN)/python -m bench.sweep $(ARGS)
 
 # ---- demonstration ----
 
