@@ -32,6 +32,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     pages = [
         ("dashboard", _("Dashboard"), "monitoring"),
         ("services", _("Services"), "dns"),
+        ("monitors", _("Monitors"), "network_check"),
         ("incidents", _("Incidents"), "local_fire_department"),
         ("checklist", _("Checklist"), "checklist"),
         ("feed", _("Feed"), "candlestick_chart"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, login, operations, pages, status
+from portal.dashboard import actions, login, monitors, operations, pages, status
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
@@ -12,6 +12,9 @@ urlpatterns = [
     path("incidents/", pages.incidents, name="incidents"),
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
+    path("monitors/", monitors.monitors, name="monitors"),
+    path("monitors/add/", monitors.add, name="monitor-add"),
+    path("monitors/<int:pk>/", monitors.change, name="monitor-change"),
     path("checklist/", pages.checklist, name="checklist"),
     path("gateway/<slug:slot>/", actions.gateway, name="gateway-action"),
     path("feed/operations/", pages.operations, name="feed-operations"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from portal.monitoring import access, engine, gateway, probing, services, store
+from portal.monitoring import access, engine, gateway, probing, services, store, trial
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
 from portal.monitoring.probes.run import probe_due
@@ -74,6 +74,12 @@ def _evaluate_pushed() -> None:
     if numbers:
         engine.evaluate(samples)
         probing.pushed_done(numbers)
+
+
+@shared_task(name="monitoring.try_probe", ignore_result=True)
+def try_probe(ident: str) -> None:
+    """Run the probe that somebody wants to see before saving it; ``ident`` names it in Redis."""
+    trial.run(ident)
 
 
 @shared_task(name="monitoring.watch_gateway", ignore_result=True)
