@@ -33,6 +33,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ("dashboard", _("Dashboard"), "monitoring"),
         ("services", _("Services"), "dns"),
         ("alerts", _("Alerts"), "notifications"),
+        ("monitors", _("Monitors"), "network_check"),
         ("incidents", _("Incidents"), "local_fire_department"),
         ("checklist", _("Checklist"), "checklist"),
         ("posture", _("Posture"), "shield"),
