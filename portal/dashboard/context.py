@@ -38,6 +38,7 @@ def _no_channel(request: HttpRequest) -> bool:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return False
-    if not hasattr(request, "no_channel"):
-        request.no_channel = not channels.is_any_set()  # type: ignore[attr-defined] # ours
-    return bool(request.no_channel)
+    kept = request.__dict__
+    if "no_channel" not in kept:
+        kept["no_channel"] = not channels.is_any_set()
+    return bool(kept["no_channel"])
