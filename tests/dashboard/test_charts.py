@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
@@ -44,12 +45,13 @@ def test_every_range_answers_with_few_points_and_queries(
         Observation(service=service, at=now - timedelta(seconds=5 * n), cpu_percent=1, memory_bytes=1)
         for n in range(720)
     )
-    for table, step, count in ((ServiceMinute, 60, 1500), (ServiceHour, 3600, 720)):
-        table.objects.bulk_create(
-            table(service=service, at=now - timedelta(seconds=step * n), samples=1, cpu_percent_mean=1,
-                  cpu_percent_max=n)
-            for n in range(count)
-        )  # fmt: skip
+    values: dict[str, Any] = {"service": service, "samples": 1, "cpu_percent_mean": 1, "cpu_percent_max": 2}
+    ServiceMinute.objects.bulk_create(
+        ServiceMinute(at=now - timedelta(minutes=number), **values) for number in range(1500)
+    )
+    ServiceHour.objects.bulk_create(
+        ServiceHour(at=now - timedelta(hours=number), **values) for number in range(720)
+    )
     with django_assert_max_num_queries(12):
         answer = viewer.get(url(service, f"range={span}"))
     data = answer.json()
