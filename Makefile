@@ -14,6 +14,7 @@ help:
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
 	@echo "make bench-logflood  measure what a log flood in a container costs the portal"
+	@echo "make bench-pages  measure the portal's pages over a month of invented history"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 
 # ---- run ----
@@ -76,6 +77,10 @@ bench: $(STAMP)
 .PHONY: bench-logflood
 bench-logflood: $(STAMP)
 	@$(BIN)/python -m bench.logflood $(ARGS)
+
+.PHONY: bench-pages
+bench-pages: $(STAMP)
+	@$(BIN)/python -m bench.pages $(ARGS)
 
 # ---- demonstration ----
 

@@ -26,7 +26,7 @@ Context = dict[str, Any]
 PANELS: dict[str, tuple[str, ...]] = {
     "dashboard": ("overall", "services", "events", "incidents", "gateway", "prevention"),
     "services": ("services", "collector"),
-    "service": ("service_head", "service_probes", "service_logs"),
+    "service": ("service_head", "service_probes", "service_logs", "service_changes"),
     "incidents": ("incident_list",),
     "incident": (
         "incident_head",

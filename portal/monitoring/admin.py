@@ -16,7 +16,15 @@ from unfold.decorators import display
 
 from portal.monitoring import admin_rules, prober_admin, services
 from portal.monitoring.admin_base import HasHistory, ViewOnly
-from portal.monitoring.models import Endpoint, LogTemplate, Observation, RuleState, Service
+from portal.monitoring.models import (
+    ConfigSnapshot,
+    Endpoint,
+    LogTemplate,
+    Observation,
+    RuleState,
+    Service,
+    ServiceEvent,
+)
 
 __all__ = ["admin_rules", "prober_admin"]
 
@@ -208,6 +216,24 @@ class ObservationAdmin(ViewOnly):
 class LogTemplateAdmin(ViewOnly):
     """Log templates of the last ten minutes."""
 
-    list_display = ["template", "service", "count", "first_seen", "last_seen"]
+    list_display = ["template", "service", "count", "baseline", "rising_since", "first_seen", "last_seen"]
     list_select_related = ["service"]
     search_fields = ["template", "service__name"]
+
+
+@admin.register(ServiceEvent)
+class ServiceEventAdmin(ViewOnly):
+    """What the runtimes told in the last 14 days."""
+
+    list_display = ["at", "name", "action", "exit_code", "on_purpose", "health", "runtime"]
+    list_filter = ["action", "on_purpose", "runtime"]
+    search_fields = ["name"]
+
+
+@admin.register(ConfigSnapshot)
+class ConfigSnapshotAdmin(ViewOnly):
+    """Configurations that services were started with."""
+
+    list_display = ["service", "last_at", "first_at", "starts", "content_hash"]
+    list_select_related = ["service"]
+    search_fields = ["service__name"]

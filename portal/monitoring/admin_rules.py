@@ -83,7 +83,10 @@ class RuleAdmin(HasHistory, HistoryAdmin):
             "dry_run_url": reverse("admin:monitoring_rule_dry_run") + (f"?rule={pk}" if pk else ""),
             "test_fire_url": reverse("admin:monitoring_rule_test_fire", args=[pk]) if pk.isdigit() else "",
         }
-        return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **tools})
+        page: HttpResponse = super().changeform_view(
+            request, object_id, form_url, {**(extra_context or {}), **tools}
+        )
+        return page
 
     def dry_run(self, request: HttpRequest) -> HttpResponse:
         """Say how often the rule in the posted form, saved or not, would have fired."""

@@ -189,9 +189,8 @@ def _history(service: Service, column: str, now: datetime, *, above: float | Non
 
 def _minutes(service: Service, column: str) -> tuple[QuerySet[Any], str] | None:
     """Return the roll-up by minute where there is one, and the name of its column."""
-    try:
-        model = apps.get_model("monitoring", "ServiceMinute")
-    except LookupError:
+    model = apps.all_models["monitoring"].get("serviceminute")
+    if model is None:
         return None
     suffix = "max" if column in ("failing_streak", "restart_count") else "mean"
     return model._default_manager.filter(service=service), f"{column}_{suffix}"

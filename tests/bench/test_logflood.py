@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ GOOD = Figures(
 )
 
 
-def missed(**changes: float) -> list[str]:
+def missed(**changes: Any) -> list[str]:
     return [what for what, _seen, met in judge(replace(GOOD, **changes), 10_000) if not met]
 
 

@@ -102,8 +102,9 @@ def attacked(
             engine.evaluate(services.record(sweep(lab.runtime(), memory)))
             return Incident.objects.filter(fingerprint__startswith="service:docker:").first()
 
-        incident = wait_until(opened, 60, "the failing health check opens an incident", every=1.0)
-        service = Service.objects.get(name=incident.services[0])
+        found = wait_until(opened, 60, "the failing health check opens an incident", every=1.0)
+        assert found is not None
+        service = Service.objects.get(name=found.services[0])
         for number, _name in enumerate(hostile.PAYLOADS):
             Endpoint.objects.create(
                 service=service, name=f"probe {number}", kind=ProbeKind.HTTP, url=f"{liar}/{number}"
@@ -116,8 +117,8 @@ def attacked(
         assert Incident.objects.filter(title__contains="?alone").count() == 2
         for one in Incident.objects.all():
             freeze(one.pk)
-        incident.refresh_from_db()
-        yield incident
+        found.refresh_from_db()
+        yield found
     finally:
         lab.close()
 

@@ -77,6 +77,15 @@ def test_stopped_killed_and_restarted_by_a_person_is_no_crash(lab: DockerLab) ->
 
 @pytest.mark.docker
 @pytest.mark.django_db
+def test_a_container_that_opts_out_leaves_no_event(lab: DockerLab) -> None:
+    private = lab.start("exit 1", labels={"bonghwa.monitor": "false"})
+    shown = lab.start("exit 1")
+    wait_until(lambda: tasks.collect("docker") or told(lab, shown), 20, "events are stored", every=0.5)
+    assert told(lab, private) == []
+
+
+@pytest.mark.docker
+@pytest.mark.django_db
 def test_an_oom_kill_that_its_container_survives_is_an_event(lab: DockerLab) -> None:
     hungry = lab.start(f"tail /dev/zero; {IDLE}", mem_limit="16m", memswap_limit="16m")
 

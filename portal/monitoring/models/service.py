@@ -119,6 +119,7 @@ class ServiceState(models.Model):
     rising_factor = models.FloatField(
         _("rise of that template"), null=True, blank=True, help_text=_("Times its own baseline.")
     )
+    config_hash = models.CharField(_("configuration hash"), max_length=64, blank=True)
     inspect = models.JSONField(_("allow-listed configuration"), default=dict, blank=True)
     error = models.CharField(_("collector error"), max_length=300, blank=True)
 
