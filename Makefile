@@ -44,8 +44,9 @@ $(DEV_STAMP): $(STAMP) requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
 
-#: Test processes side by side; most tests wait for servers, so that there is one more than there are cores.
-WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
+#: Test processes side by side: one more than there are cores, since most tests wait for servers; six at most,
+#: since each has a Valkey, a browser and an Engine of its own.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 5 ] && expr $$cores + 1 || echo 6)
 
 .PHONY: test
 test: lint check
