@@ -40,7 +40,7 @@ def start(commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> 
         said = process.stdout.readline()
         while said not in (READY, ""):
             said = process.stdout.readline()
-        assert said, f"{process.args} ended before it was ready"
+        assert said, f"{process.args!r} ended before it was ready"
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.browser import Chromium
 from tests.conditions import wait_until
 from tests.e2e.product import Product
-from tests.e2e.test_pages import _sign_in
+from tests.e2e.test_pages import sign_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -19,7 +19,7 @@ def test_charts_are_drawn_zoomed_by_brush_and_keys_and_told_as_a_table(
     wait_until(lambda: product.status()["services"], 40, "a sweep was stored", every=1)
 
     def steps(page: Page) -> None:
-        _sign_in(page, product, admin_password)
+        sign_in(page, product, admin_password)
         page.goto(f"{product.url}/services/1/")
         state = page.locator("[data-history-state]")
         expect(state).to_contain_text("KST")

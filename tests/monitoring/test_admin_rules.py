@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from celery import current_app
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from incidents.models import Incident, Notification
+from incidents import notifications
+from incidents.models import Delivery, Incident, Notification, NotificationKind
 from portal.monitoring import testfire
 from portal.monitoring.models import (
     Alert,
@@ -78,12 +78,19 @@ def test_a_look_at_a_button_fires_nothing(admin: Client) -> None:
     assert admin.get(reverse("admin:monitoring_rule_test_fire", args=[rule.pk])).status_code == 403
 
 
-def test_a_test_goes_to_the_worker_and_is_kept(admin: Client, redis_client) -> None:
+def test_a_test_goes_into_the_outbox_and_is_kept(admin: Client, settings) -> None:
+    settings.NOTIFY_URLS = ["json://127.0.0.1:9/"]
     rule = Rule.objects.get(name="log-flood")
     admin.post(reverse("admin:monitoring_rule_test_fire", args=[rule.pk]))
-    assert redis_client.llen("ops") == 1
-    assert testfire.TASK in current_app.tasks
+    assert Delivery.objects.get().message.subject.startswith("[TEST]")
     assert LogEntry.objects.filter(object_id=str(rule.pk), user__username="admin").count() == 1
+
+
+def test_without_a_channel_a_test_says_so(admin: Client) -> None:
+    rule = Rule.objects.get(name="log-flood")
+    page = admin.post(reverse("admin:monitoring_rule_test_fire", args=[rule.pk]), follow=True)
+    assert [message.level_tag for message in page.context["messages"]] == ["error"]
+    assert not LogEntry.objects.filter(object_id=str(rule.pk)).exists()
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -92,14 +99,15 @@ def test_the_worker_sends_the_marked_sentence_to_the_channel_and_opens_nothing(s
     with receiver() as hook:
         settings.NOTIFY_URLS = [hook.url]
         for rule in Rule.objects.all():
-            testfire.fire(rule.pk)
+            assert testfire.fire(rule) == 1
+        notifications.deliver(now=timezone.now(), urls=settings.NOTIFY_URLS)
 
     assert len(hook.titles) == Rule.objects.count()
     assert all(title.startswith("[TEST] ") for title in hook.titles)
     assert "Nothing is wrong" in hook.bodies[0]
     assert not Alert.objects.exists()
     assert not Incident.objects.exists()
-    assert not Notification.objects.exists()
+    assert not Notification.objects.exclude(kind=NotificationKind.TEST).exists()
 
 
 def test_a_silence_keeps_who_made_it_and_who_ended_it(admin: Client) -> None:

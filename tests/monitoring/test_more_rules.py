@@ -13,15 +13,14 @@ from django.conf import settings
 from gateway import keys
 from gateway.status import FeedState, GatewayStatus
 from incidents.models import Incident
-from portal.monitoring import engine, gateway, services
+from portal.monitoring import engine, gateway, probing
+from portal.monitoring.events import ContainerEvent
 from portal.monitoring.logs import summarise
 from portal.monitoring.models import Alert, Endpoint, ProbeKind, Rule, Service
 from portal.monitoring.probes.base import ProbeReading
-from portal.monitoring.samples import Event, of_endpoint, of_service
+from portal.monitoring.samples import of_endpoint, of_service
 from tests.monitoring.stage import MIB, NOW, Stage, ended, firing, incident, inspected, only
 
-#: Set by probes that look at a certificate.
-EXPIRES = "expires_at"
 pytestmark = pytest.mark.django_db
 
 
@@ -94,9 +93,13 @@ def test_events_tell_of_crashes_and_kills_that_a_restart_hides() -> None:
     stage.sweep()
     service = Service.objects.select_related("state").get()
     events = [
-        Event("die", NOW, 0), Event("die", NOW, 143), Event("die", NOW, 137), Event("oom", NOW),
-        Event("die", NOW + timedelta(seconds=1), 3), Event("health_status", NOW),
-    ]  # fmt: skip
+        ContainerEvent(action="die", at=NOW, exit_code=0, on_purpose=False),
+        ContainerEvent(action="die", at=NOW, exit_code=143, on_purpose=True),
+        ContainerEvent(action="die", at=NOW, exit_code=137, on_purpose=None),
+        ContainerEvent(action="oom", at=NOW),
+        ContainerEvent(action="die", at=NOW + timedelta(seconds=1), exit_code=3, on_purpose=False),
+        ContainerEvent(action="health_status", at=NOW),
+    ]
     samples = of_service(service, service.state, stage.reading(), events)
     engine.evaluate(list(samples))
     assert firing() == {"crashed", "oom-killed"}
@@ -137,9 +140,9 @@ def probed(days: float | None = None, *, latency_ms: float = 5.0, second: float 
     reading = ProbeReading(
         ok=True, at=NOW + timedelta(seconds=second), latency_ms=latency_ms, detail="HTTP 200"
     )
-    services.record_probes([(endpoint, reading)])
+    probing.record([(endpoint, reading)])
     if days is not None:
-        setattr(endpoint, EXPIRES, NOW + timedelta(days=days))
+        endpoint.expires_at = NOW + timedelta(days=days)
     return endpoint
 
 

@@ -13,7 +13,7 @@ from django.core.checks import run_checks
 from gateway import keys
 from portal import deadman, heartbeat
 from portal.celery import dead_man
-from tests.monitoring.test_probes import http_server
+from tests.monitoring.probe_servers import http_server
 from tests.services import free_port
 
 pytestmark = pytest.mark.django_db
