@@ -39,8 +39,6 @@ def test_the_reconnect_policy_has_its_defaults() -> None:
         ("KIWOOM_MODE", "real", "needs KIWOOM_APP_KEY"),
         ("KIWOOM_WS_URL", "ws://example.com", "plain ws:// is allowed to loopback only"),
         ("FEED_MAX_CONNECTIONS", "x", "FEED_MAX_CONNECTIONS"),
-        ("FEED_SEND_BUFFER", "-1", "FEED_SEND_BUFFER must not be negative"),
-        ("FEED_MEMORY_SHED_RATIO", "85", "FEED_MEMORY_SHED_RATIO"),
         ("DATA_DIR", "/proc/nothing", "DATA_DIR"),
     ],
 )
