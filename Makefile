@@ -13,6 +13,9 @@ help:
 	@echo "make test         all checks and tests; WORKERS=1 for one test at a time"
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
+	@echo "make bench-logflood  measure what a log flood in a container costs the portal"
+	@echo "make bench-pages  measure the portal's pages over a month of invented history"
+	@echo "make bench-sweep  measure a sweep over a hundred containers of the Engine at DOCKER_HOST"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
 	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
@@ -44,8 +47,9 @@ $(DEV_STAMP): $(STAMP) requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
 
-#: Test processes side by side; most tests wait for servers, so that there is one more than there are cores.
-WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
+#: Test processes side by side: one more than there are cores, since most tests wait for servers; six at most,
+#: since each has a Valkey, a browser and an Engine of its own.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 5 ] && expr $$cores + 1 || echo 6)
 
 .PHONY: test
 test: lint check
@@ -74,6 +78,18 @@ test-fast: $(DEV_STAMP)
 .PHONY: bench
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: bench-logflood
+bench-logflood: $(STAMP)
+	@$(BIN)/python -m bench.logflood $(ARGS)
+
+.PHONY: bench-pages
+bench-pages: $(STAMP)
+	@$(BIN)/python -m bench.pages $(ARGS)
+
+.PHONY: bench-sweep
+bench-sweep: $(STAMP)
+	@$(BIN)/python -m bench.sweep $(ARGS)
 
 # ---- demonstration ----
 

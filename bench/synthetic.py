@@ -113,7 +113,8 @@ def _incidents(services: int, days: float, now: datetime) -> None:
         Alert(
             rule=rule, subject=f"docker:{owner.name}", service=owner, severity="critical",
             text=f"{owner.name}: CPU 99.0 % of one core", opened_at=at,
-            closed_at=None if number < 5 else at + timedelta(minutes=5), incident_number=number + 1,
+            closed_at=None if number < min(5, services) else at + timedelta(minutes=5),
+            incident_number=number + 1,
         )
         for number in range(ALERTS)
         for owner, at in [(owners[number % services], now - timedelta(days=days) * number / ALERTS)]

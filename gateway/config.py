@@ -124,13 +124,6 @@ class FeedConfig:
     memory_shed_ratio: float = 0.85
     drain_timeout: float = 30.0
 
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if getattr(self, name) < 0:
-                raise ConfigError(f"FEED_{name.upper()} must not be negative.")
-        if self.memory_shed_ratio > 1:
-            raise ConfigError("FEED_MEMORY_SHED_RATIO is a share of the limit: give at most 1, such as 0.85.")
-
 
 def pair_keys(app_keys: list[str], secret_keys: list[str]) -> tuple[AppKey, ...]:
     """Pair comma-separated keys and secrets in order; the slots are ``key-1``, ``key-2``, …

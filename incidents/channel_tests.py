@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
+from django.conf import settings
 from django.db import transaction
 
-from incidents import queue, texts
+from incidents import channels, queue, texts
 from incidents.models import WAITING, Channel, Delivery, Notification, NotificationKind
 
 #: Seconds between two looks for the result.
@@ -18,21 +20,33 @@ LOOK_EVERY_S = 0.25
 def start(*, channel: Channel, by: str, at: datetime) -> Delivery:
     """Put a test message into the outbox and ask a worker to send it once the transaction is committed."""
     content = texts.compose_test(channel=channel.name, by=by, at=at)
+    return _send(content, [channel], at)[0]
+
+
+def start_all(*, content: texts.Content, at: datetime) -> int:
+    """Put a test message for every enabled channel into the outbox; return how many channels there are."""
+    channels.sync_environment(settings.NOTIFY_URLS)
+    return len(_send(content, channels.enabled(), at))
+
+
+def _send(content: texts.Content, receivers: Sequence[Channel], at: datetime) -> list[Delivery]:
     subject, body = content[texts.site_language()]
-    message = Notification.objects.create(
-        kind=NotificationKind.TEST,
-        subject=subject,
-        body=body,
-        content=content,
-        created_at=at,
-        next_attempt_at=at,
-        routed_at=at,
-    )
-    delivery = Delivery.objects.create(
-        message=message, channel=channel, label=channel.name, next_attempt_at=at
-    )
-    transaction.on_commit(partial(queue.enqueue_deliver), robust=True)
-    return delivery
+    with transaction.atomic():
+        message = Notification.objects.create(
+            kind=NotificationKind.TEST,
+            subject=subject,
+            body=body,
+            content=content,
+            created_at=at,
+            next_attempt_at=at,
+            routed_at=at,
+        )
+        deliveries = Delivery.objects.bulk_create(
+            Delivery(message=message, channel=channel, label=channel.name, next_attempt_at=at)
+            for channel in receivers
+        )
+        transaction.on_commit(partial(queue.enqueue_deliver), robust=True)
+    return deliveries
 
 
 def wait(delivery: Delivery, seconds: float) -> Delivery:

@@ -27,9 +27,6 @@ KEY = "portal:dead-man"
 TTL_S = 7 * 24 * 3600
 USER_AGENT = "Bonghwa dead-man"
 
-#: httpx logs whole URLs, and this one is a secret.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-
 
 @dataclass(frozen=True, slots=True)
 class Ping:

@@ -124,6 +124,6 @@ def feed_config() -> FeedConfig:
             name: readers[type(item.default)](f"FEED_{name.upper()}", item.default)
             for name, item in FeedConfig.__dataclass_fields__.items()
         }
-        return FeedConfig(**values)
-    except (ConfigError, EnvError, ValueError) as error:
+    except (EnvError, ValueError) as error:
         raise ImproperlyConfigured(str(error)) from error
+    return FeedConfig(**values)

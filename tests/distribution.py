@@ -62,7 +62,7 @@ def _allowed(item: pytest.Item) -> float:
     if item.get_closest_marker("slow") is None:
         return 0.0
     marker = item.get_closest_marker("timeout")
-    return float(marker.args[0]) if marker else 120.0
+    return float(marker.args[0]) if marker else 240.0
 
 
 def scheduler(config: pytest.Config, log: object) -> object:

@@ -1,6 +1,6 @@
 """One of several processes that signal the same cause at the same moment; prints what it was told.
 
-Run as ``python -m tests.races START COUNT`` with the settings of a migrated database in the environment.
+Run as ``python -m tests.races COUNT`` with the settings of a migrated database in the environment.
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from datetime import UTC, datetime
 from importlib import import_module
 
 import django
 
+from tests.together import await_the_others
 
-def main(start: float, count: int) -> list[bool]:
-    """Wait for ``start`` (unix time) and signal ``count`` alerts; returns for each whether it opened."""
+
+def main(count: int) -> list[bool]:
+    """Wait for the word to go and signal ``count`` alerts; returns for each whether it opened."""
     services, models = import_module("incidents.services"), import_module("incidents.models")
-    time.sleep(max(0.0, start - time.time()))
+    await_the_others()
     return [
         services.signal(
             fingerprint="service:docker:api-gateway",
@@ -36,4 +37,4 @@ def main(start: float, count: int) -> list[bool]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     django.setup()
-    sys.stdout.write(json.dumps(main(float(sys.argv[1]), int(sys.argv[2]))))
+    sys.stdout.write(json.dumps(main(int(sys.argv[1]))))

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.databases import NAME, migrated
+from tests.together import start
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS, ALERTS = 4, 5
@@ -29,12 +31,11 @@ def _manage(environment: dict[str, str], *arguments: str) -> str:
 def _race(tmp_path: Path, database: dict[str, str]) -> tuple[list[bool], list[int]]:
     broker = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/9"
     environment = {**os.environ, **database, "DATA_DIR": str(tmp_path), "REDIS_URL": broker}
-    _manage(environment, "migrate", "--verbosity", "0")
-    command = [sys.executable, "-m", "tests.races", str(time.time() + 4), str(ALERTS)]
-    racers = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
-        for _ in range(WORKERS)
-    ]
+    if database:
+        _manage(environment, "migrate", "--verbosity", "0")
+    else:
+        migrated(tmp_path / NAME)
+    racers = start([["-m", "tests.races", str(ALERTS)]] * WORKERS, environment)
     answers = [racer.communicate(timeout=90)[0] for racer in racers]
     opened = [one for answer in answers for one in json.loads(answer)]
     counted = _manage(environment, "shell", "--no-imports", "-c", COUNT).split()

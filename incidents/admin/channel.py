@@ -61,11 +61,11 @@ class ChannelAdmin(HistoryAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
         """Whoever may change channels, but not those of the environment."""
-        return super().has_change_permission(request, obj) and not (obj and obj.is_external)
+        return super().has_change_permission(request, obj) and not _is_external(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
         """As for changing."""
-        return super().has_delete_permission(request, obj) and not (obj and obj.is_external)
+        return super().has_delete_permission(request, obj) and not _is_external(obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Channel | None = None) -> tuple[str, ...]:
         """Keep the kind of a channel that exists."""
@@ -154,6 +154,11 @@ class ChannelAdmin(HistoryAdmin):
         """The result of the newest test."""
         found = channel_tests.last(obj) if obj.pk else None
         return (found.state, _result(found)) if found else "—"
+
+
+def _is_external(obj: object) -> bool:
+    """Whether it is a channel of the environment; for its buttons unfold gives an id instead of a row."""
+    return isinstance(obj, Channel) and obj.is_external
 
 
 def _result(delivery: Delivery) -> str:

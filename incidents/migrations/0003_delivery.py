@@ -135,7 +135,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='notification',
             name='kind',
-            field=models.CharField(choices=[('opened', 'Opened'), ('changed', 'Changed'), ('reminder', 'Reminder'), ('resolved', 'Resolved'), ('rollup', 'Roll-up'), ('test', 'Test')], max_length=16, verbose_name='kind'),
+            field=models.CharField(choices=[('opened', 'Opened'), ('changed', 'What changed'), ('reminder', 'Reminder'), ('resolved', 'Resolved'), ('rollup', 'Roll-up'), ('test', 'Test')], max_length=16, verbose_name='kind'),
         ),
         migrations.AlterField(
             model_name='notification',

@@ -12,7 +12,7 @@ class NotificationKind(models.TextChoices):
     """What the message tells."""
 
     OPENED = "opened", _("Opened")
-    CHANGED = "changed", _("Changed")
+    CHANGED = "changed", _("What changed")
     REMINDER = "reminder", _("Reminder")
     RESOLVED = "resolved", _("Resolved")
     ROLLUP = "rollup", _("Roll-up")

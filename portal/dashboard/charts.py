@@ -67,6 +67,7 @@ def _columns(found: history.History) -> dict[str, Any]:
     return {
         "from": round(window.start.timestamp()),
         "to": round(window.end.timestamp()),
+        "offset": (timezone.localtime(window.end).utcoffset() or timedelta()).total_seconds(),
         "step": window.step,
         "source": window.source,
         "at": [point.at for point in found.points],

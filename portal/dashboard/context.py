@@ -15,11 +15,9 @@ from incidents import channels
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Return what the shell shows on every page. Portal pages also get the admin site's shell."""
-    user = getattr(request, "user", None)
-    signed_in = user is not None and user.is_authenticated
     context: dict[str, Any] = {
         "portal": {
-            "no_channel": signed_in and not channels.is_any_set(),
+            "no_channel": _no_channel(request),
             "simulator": settings.GATEWAY_UPSTREAM.mode is Mode.SIMULATOR,
             "now": timezone.now(),
         }
@@ -33,3 +31,14 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         context["has_permission"] = True
         context["sidebar_navigation"] = site.get_sidebar_list(request)
     return context
+
+
+def _no_channel(request: HttpRequest) -> bool:
+    """Whether to say that nobody is told: asked once for a request, which renders several templates."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return False
+    kept = request.__dict__
+    if "no_channel" not in kept:
+        kept["no_channel"] = not channels.is_any_set()
+    return bool(kept["no_channel"])

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import collector, detail, feed, feed_wording, messages, queries
+from portal.dashboard import alerts, collector, detail, feed, feed_wording, messages, queries, watch
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -26,7 +26,7 @@ Context = dict[str, Any]
 PANELS: dict[str, tuple[str, ...]] = {
     "dashboard": ("overall", "services", "events", "incidents", "gateway", "prevention"),
     "services": ("services", "collector"),
-    "service": ("service_head", "service_probes", "service_logs"),
+    "service": ("service_head", "service_probes", "service_logs", "service_changes"),
     "incidents": ("incident_list",),
     "incident": (
         "incident_head",
@@ -39,6 +39,8 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "checklist": ("checklist",),
     "messages": ("message_list",),
+    "alerts": ("alert_list",),
+    "watch": ("watch_parts", "watch_tests", "watch_tables"),
     "operations": ("feed_upstream", "feed_connections", "feed_topics", "feed_closes", "feed_audit"),
 }
 
@@ -59,6 +61,8 @@ def build(key: str) -> Context | None:
         "services": _services,
         "incidents": lambda: {"title": _("Incidents"), "rows": queries.incidents()},
         "operations": _operations,
+        "alerts": alerts.context,
+        "watch": watch.context,
         "checklist": lambda: {"title": _("Prevention checklist"), "items": queries.checklist()},
         "messages": messages.outbox,
     }

@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from incidents.models import EXERCISE, Evidence, Incident, TimelineEvent
-from portal.dashboard import messages, queries
+from portal.dashboard import changes, matrix, messages, queries
 from portal.dashboard.data import IncidentRow
 from portal.dashboard.timeline import Entry, entry
 from portal.monitoring.models import Service
@@ -30,7 +30,7 @@ PREVIEW_CHARS = 4000
 
 
 def service(pk: int) -> Context | None:
-    """Return one service's page: six queries."""
+    """Return one service's page: seven queries."""
     found = Service.objects.select_related("state").filter(pk=pk).first()
     if found is None:
         return None
@@ -45,8 +45,11 @@ def service(pk: int) -> Context | None:
         "health_output": state.health_output if state else "",
         "inspect": _flat(state.inspect) if state else [],
         "templates": list(found.templates.order_by("-count")[:TEMPLATES_MAX]),
-        "endpoints": list(found.endpoints.order_by("name")),
+        "matrix": matrix.build(
+            found.endpoints.select_related("service", "prober").order_by("purpose", "name"), now
+        ),
         "incidents": _incidents_of(found.name),
+        "changes": changes.of_service(found),
     }
 
 

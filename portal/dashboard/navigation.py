@@ -32,12 +32,15 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     pages = [
         ("dashboard", _("Dashboard"), "monitoring"),
         ("services", _("Services"), "dns"),
+        ("alerts", _("Alerts"), "notifications"),
+        ("monitors", _("Monitors"), "network_check"),
         ("incidents", _("Incidents"), "local_fire_department"),
         ("checklist", _("Checklist"), "checklist"),
         ("posture", _("Posture"), "shield"),
         ("messages", _("Messages"), "outbox"),
         ("feed", _("Feed"), "candlestick_chart"),
         ("feed-operations", _("Feed operations"), "lan"),
+        ("watch", _("Bonghwa itself"), "visibility"),
     ]
     here = request.path
     matching = [link for link in (reverse(name) for name, _title, _symbol in pages) if here.startswith(link)]

@@ -47,6 +47,12 @@ def incident(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @viewer_required
+def alerts(request: HttpRequest) -> HttpResponse:
+    """Every open alert: what fires, what holds it back, what closed lately."""
+    return _page(request, "alerts", "portal/alerts.html")
+
+
+@viewer_required
 def checklist(request: HttpRequest) -> HttpResponse:
     """Every preventive measure, newest incident first."""
     return _page(request, "checklist", "portal/checklist.html")

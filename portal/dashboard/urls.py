@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from portal.dashboard import actions, charts, login, operations, pages, posture, status, tail
+from portal.dashboard import (
+    actions,
+    alerts,
+    charts,
+    login,
+    monitors,
+    operations,
+    pages,
+    posture,
+    rules,
+    status,
+    tail,
+    watch,
+)
 
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
@@ -15,6 +28,13 @@ urlpatterns = [
     path("incidents/", pages.incidents, name="incidents"),
     path("incidents/<int:number>/", pages.incident, name="incident"),
     path("incidents/<int:number>/act/", actions.incident, name="incident-action"),
+    path("alerts/", pages.alerts, name="alerts"),
+    path("alerts/<int:pk>/", alerts.alert, name="alert"),
+    path("rules/", rules.rules, name="rules"),
+    path("rules/<int:pk>/", rules.rule, name="rule"),
+    path("monitors/", monitors.monitors, name="monitors"),
+    path("monitors/add/", monitors.add, name="monitor-add"),
+    path("monitors/<int:pk>/", monitors.change, name="monitor-change"),
     path("checklist/", pages.checklist, name="checklist"),
     path("posture/", posture.page, name="posture"),
     path("posture/add/", posture.add, name="posture-add"),
@@ -27,6 +47,8 @@ urlpatterns = [
         operations.disconnect,
         name="feed-disconnect",
     ),
+    path("watch/", watch.page, name="watch"),
+    path("watch/self-test/", watch.self_test, name="self-test"),
     path("status/", status.status, name="status"),
     path("login/", login.Login.as_view(), name="login"),
 ]

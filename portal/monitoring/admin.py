@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db import models
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.admin import SimpleHistoryAdmin
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from portal.monitoring import (
-    alerting,
-    engine,
-    prober_admin,  # noqa: F401 - registers itself
-    services,
-)
+from portal.monitoring import admin_rules, prober_admin, services
+from portal.monitoring.admin_base import HasHistory, ViewOnly
 from portal.monitoring.models import (
-    Alert,
+    ConfigSnapshot,
     Endpoint,
     LogTemplate,
     Observation,
-    Rule,
     RuleState,
     Service,
+    ServiceEvent,
 )
+
+__all__ = ["admin_rules", "prober_admin"]
 
 STATE_COLOURS = {
     "running": "success",
@@ -40,45 +36,6 @@ STATE_COLOURS = {
     "gone": "info",
     "unknown": "info",
 }
-SEVERITY_COLOURS = {"critical": "danger", "warning": "warning", "info": "info"}
-
-
-class ViewOnly(ModelAdmin):  # type: ignore[misc] # unfold carries no types
-    """Rows that workers write: no adding, changing or deleting. Counting them all is not needed either."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Workers add."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes a measurement."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Retention deletes."""
-        return False
-
-
-class HasHistory(ModelAdmin):  # type: ignore[misc] # unfold carries no types
-    """Rows that take what workers wrote about them along when they are deleted."""
-
-    def get_deleted_objects(
-        self, objs: Iterable[models.Model], request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Count what goes with ``objs``: naming each of a service's 35,000 readings would be a page of MBs.
-
-        Workers' rows can be deleted by nobody alone, so their permission is not asked for here.
-        """
-        rows = list(objs)
-        counts = {str(self.opts.verbose_name_plural): len(rows)}
-        for related in self.opts.related_objects:
-            if related.on_delete is models.CASCADE:
-                held = related.related_model._default_manager.filter(**{f"{related.field.name}__in": rows})
-                counts[str(related.related_model._meta.verbose_name_plural)] = held.count()
-        return [str(row) for row in rows], counts, set(), []
 
 
 class EndpointInline(TabularInline):  # type: ignore[misc] # unfold carries no types
@@ -119,11 +76,13 @@ class ServiceAdmin(HasHistory):
         "runtime",
         "enabled",
         "resolve_after_s",
+        "depends_on",
         "image",
         "runtime_id",
         "labels",
         "discovered_at",
     ]
+    autocomplete_fields = ["depends_on"]
     inlines = [EndpointInline]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -227,61 +186,6 @@ class EndpointAdmin(SimpleHistoryAdmin, HasHistory):  # type: ignore[misc] # sim
         return "" if endpoint.latency_ms is None else f"{endpoint.latency_ms:,.0f}"
 
 
-@admin.register(Rule)
-class RuleAdmin(HasHistory):
-    """Alert rules. A sample is one sweep (5 s); a probe's is one round (10 s)."""
-
-    list_display = [
-        "name", "kind", "level", "open_above", "close_below", "open_after", "close_after",
-        "service_pattern", "opens_incident", "enabled",
-    ]  # fmt: skip
-    list_filter = ["kind", "severity", "enabled", "opens_incident"]
-    list_editable = ["open_above", "close_below", "open_after", "close_after", "enabled"]
-    search_fields = ["name", "service_pattern"]
-    fieldsets = [
-        (None, {"fields": ["name", "kind", "severity", "service_pattern", "opens_incident", "enabled"]}),
-        (_("Thresholds"), {"fields": [("open_above", "close_below"), ("open_after", "close_after")]}),
-    ]
-
-    @display(description=_("severity"), label=SEVERITY_COLOURS, ordering="severity")  # type: ignore[untyped-decorator] # unfold: no types
-    def level(self, rule: Rule) -> tuple[str, object]:
-        """Severity, as a word and a colour."""
-        return rule.severity, rule.get_severity_display()
-
-    def save_model(self, request: HttpRequest, obj: Rule, form: ModelForm[Rule], change: bool) -> None:
-        """Start afresh when it looks at something else from now on."""
-        super().save_model(request, obj, form, change)
-        if change and {"kind", "service_pattern"} & set(form.changed_data):
-            engine.start_afresh(obj, at=timezone.now())
-
-    def delete_model(self, request: HttpRequest, obj: Rule) -> None:
-        """Close its alerts first: deleting must not leave an incident that nothing can clear."""
-        alerting.close_alerts(Alert.objects.filter(rule=obj), reason="unwatched", at=timezone.now())
-        super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
-        """As for one."""
-        held = Alert.objects.filter(rule__in=queryset)
-        alerting.close_alerts(held, reason="unwatched", at=timezone.now())
-        super().delete_queryset(request, queryset)
-
-
-@admin.register(Alert)
-class AlertAdmin(ViewOnly):
-    """Alerts that opened."""
-
-    list_display = ["text", "level", "service", "opened_at", "closed_at", "closed_reason", "incident_number"]
-    list_filter = [("closed_at", admin.EmptyFieldListFilter), "severity", "rule"]
-    list_select_related = ["service", "rule"]
-    search_fields = ["text", "subject"]
-    date_hierarchy = "opened_at"
-
-    @display(description=_("severity"), label=SEVERITY_COLOURS, ordering="severity")  # type: ignore[untyped-decorator] # unfold: no types
-    def level(self, alert: Alert) -> tuple[str, object]:
-        """Severity, as a word and a colour."""
-        return alert.severity, alert.get_severity_display()
-
-
 @admin.register(RuleState)
 class RuleStateAdmin(ViewOnly):
     """Where each rule stands on each subject that was ever bad."""
@@ -312,6 +216,24 @@ class ObservationAdmin(ViewOnly):
 class LogTemplateAdmin(ViewOnly):
     """Log templates of the last ten minutes."""
 
-    list_display = ["template", "service", "count", "first_seen", "last_seen"]
+    list_display = ["template", "service", "count", "baseline", "rising_since", "first_seen", "last_seen"]
     list_select_related = ["service"]
     search_fields = ["template", "service__name"]
+
+
+@admin.register(ServiceEvent)
+class ServiceEventAdmin(ViewOnly):
+    """What the runtimes told in the last 14 days."""
+
+    list_display = ["at", "name", "action", "exit_code", "on_purpose", "health", "runtime"]
+    list_filter = ["action", "on_purpose", "runtime"]
+    search_fields = ["name"]
+
+
+@admin.register(ConfigSnapshot)
+class ConfigSnapshotAdmin(ViewOnly):
+    """Configurations that services were started with."""
+
+    list_display = ["service", "last_at", "first_at", "starts", "content_hash"]
+    list_select_related = ["service"]
+    search_fields = ["service__name"]

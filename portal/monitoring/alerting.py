@@ -1,4 +1,4 @@
-"""Alerts: opened, raised, held, put down to a cause, acknowledged, closed; and the incidents' signals."""
+"""Alerts: opened, raised, held, put down to a cause, acknowledged, closed; and their signals."""
 
 from __future__ import annotations
 

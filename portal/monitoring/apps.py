@@ -10,3 +10,10 @@ class MonitoringConfig(AppConfig):
     name = "portal.monitoring"
     label = "monitoring"
     verbose_name = _("Monitoring")
+
+    def ready(self) -> None:
+        """Let reminders of incidents know what monitoring holds back."""
+        from incidents import quieting
+        from portal.monitoring.muting import muted  # models are ready only now
+
+        quieting.register(muted)

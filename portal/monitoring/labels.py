@@ -18,6 +18,12 @@ TCP = "bonghwa.tcp"
 DEPENDS_ON = "bonghwa.depends-on"
 #: Names that a label may name.
 MAX_PARENTS = 20
+_KINDS = (
+    (ProbeKind.HTTP, HTTP, ("http", "https")),
+    (ProbeKind.WEBSOCKET, WEBSOCKET, ("ws", "wss")),
+    (ProbeKind.TLS, TLS, ("tls", "https", "wss")),
+    (ProbeKind.TCP, TCP, ("tcp",)),
+)
 #: Seconds that the label may choose.
 RESOLVE_RANGE = (5.0, 86_400.0)
 MAX_URL = 300
@@ -68,21 +74,33 @@ def allowed_url(url: str, *, schemes: tuple[str, ...], name: str) -> bool:
     return inside and not (address.is_link_local or address.is_unspecified or address.is_multicast)
 
 
-def sync_endpoints(service: Service) -> None:
-    """Make, move or delete the endpoints that the labels of ``service`` ask for."""
+def wanted(service: Service) -> dict[str, str]:
+    """Return the URLs, by kind, that the labels of ``service`` ask for and may have."""
     labels = dict(service.labels)
     if service.runtime == RuntimeKind.PROCESS and service.name == "web":
         base = f"{'[::1]' if ':' in settings.BIND else '127.0.0.1'}:{settings.PORT}"
         labels = {HTTP: f"http://{base}/health", WEBSOCKET: f"ws://{base}/ws"} | labels
-    for kind, label, schemes in (
-        (ProbeKind.HTTP, HTTP, ("http", "https")),
-        (ProbeKind.WEBSOCKET, WEBSOCKET, ("ws", "wss")),
-        (ProbeKind.TLS, TLS, ("tls", "https", "wss")),
-        (ProbeKind.TCP, TCP, ("tcp",)),
-    ):
-        url = labels.get(label, "")
+    found = {kind: (labels.get(label, ""), schemes) for kind, label, schemes in _KINDS}
+    return {
+        kind: url
+        for kind, (url, schemes) in found.items()
+        if allowed_url(url, schemes=schemes, name=service.name)
+    }
+
+
+def is_asked_for(endpoint: Endpoint) -> bool:
+    """Whether ``endpoint`` is what its service's labels ask for now, as nobody changed it since."""
+    service = endpoint.service
+    return endpoint.from_label and service is not None and wanted(service).get(endpoint.kind) == endpoint.url
+
+
+def sync_endpoints(service: Service) -> None:
+    """Make, move or delete the endpoints that the labels of ``service`` ask for."""
+    asked = wanted(service)
+    for kind, label, _schemes in _KINDS:
         mine = Endpoint.objects.filter(service=service, kind=kind, from_label=True)
-        if not allowed_url(url, schemes=schemes, name=service.name):
+        url = asked.get(kind)
+        if url is None:
             mine.delete()
             continue
         mine.exclude(url=url).delete()

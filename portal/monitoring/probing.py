@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from portal.monitoring import labels
 from portal.monitoring.models import Endpoint, ProbeResult, RunState
 from portal.monitoring.probes import schedule
 from portal.monitoring.probes.base import ProbeReading, Target
@@ -76,7 +77,7 @@ def probe_target(target: Target, *, from_label: bool = False) -> ProbeReading:
 
 def probe(endpoint: Endpoint) -> ProbeReading:
     """Ask one endpoint."""
-    return probe_target(target_of(endpoint), from_label=endpoint.from_label)
+    return probe_target(target_of(endpoint), from_label=labels.is_asked_for(endpoint))
 
 
 def watched() -> QuerySet[Endpoint]:

@@ -30,6 +30,11 @@ class Quiet:
         return fnmatchcase(service, self.services) and fnmatchcase(rule, self.rules)
 
 
+def literal(name: str) -> str:
+    """Return the shell pattern that matches ``name`` and nothing else."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)[:200]
+
+
 def recurs_at(*, weekdays: Collection[str], start: time, duration: timedelta, at: datetime) -> bool:
     """Whether a weekly window, given in KST and at most a day long, covers the aware time ``at``."""
     local = at.astimezone(KST)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from portal.monitoring import alerting, events, labels, templates, trends
+from portal.monitoring import alerting, events, labels, snapshots, templates, trends
 from portal.monitoring.collector import RESTART_WINDOW_S, Reading, Sweep
 from portal.monitoring.models import (
     Alert,
@@ -35,6 +35,7 @@ _MEASURED = (
 _INSPECTED = (
     "exit_code", "started_at", "finished_at", "stopped_on_purpose", "health", "failing_streak",
     "health_output", "health_interval_s", "cpu_limit_cores", "memory_limit_bytes", "restart_count", "inspect",
+    "config_hash",
 )  # fmt: skip
 #: Columns that a reading's state and its history share; ``None`` where a runtime does not tell them.
 _FLOWS = (
@@ -102,7 +103,10 @@ def _record_chunk(
         known[service.name] = service
         if not service.enabled:
             continue
+        before = getattr(service, "state", None)
         state = _state(service, reading)
+        if state.state == RunState.RUNNING and state.started_at and not _same_start(before, state):
+            snapshots.take(service, state.inspect, started_at=state.started_at)
         states.append(state)
         if reading.memory_bytes is not None:
             observations.append(
@@ -178,6 +182,7 @@ def _state(service: Service, reading: Reading) -> ServiceState:
             seen.health.interval_s,
         )
         state.inspect = dict(seen.config)
+        state.config_hash = snapshots.content_hash(state.inspect)
         state.recent_restarts = reading.recent_restarts
     if reading.memory_bytes is not None:
         state.cpu_percent, state.memory_bytes = reading.cpu_percent, reading.memory_bytes
@@ -199,6 +204,12 @@ def _state(service: Service, reading: Reading) -> ServiceState:
         state.health = Health.NONE
     service.state = state
     return state
+
+
+def _same_start(before: ServiceState | None, state: ServiceState) -> bool:
+    """Whether this start with this configuration was seen before; limits can change while it runs."""
+    known = before and (before.started_at, before.config_hash)
+    return known == (state.started_at, state.config_hash)
 
 
 def _close_ended(sweep: Sweep, known: dict[str, Service], listed: set[str]) -> None:

@@ -98,7 +98,7 @@ def _sqlite() -> Iterator[tuple[str, tuple[int, int | None]]]:
             return
     sizes: dict[str, list[int]] = {}
     for name, size, cells in pages:
-        owner = owners.get(name)
+        owner = owners.get(name, "")
         if owner in tables:
             entry = sizes.setdefault(owner, [0, 0])
             entry[0] += size

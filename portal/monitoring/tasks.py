@@ -22,6 +22,7 @@ from portal.monitoring import (
     services,
     store,
     tables,
+    trial,
 )
 from portal.monitoring.collector import Sweep, sweep
 from portal.monitoring.models import RuntimeKind
@@ -98,6 +99,12 @@ def _evaluate_pushed() -> None:
     if numbers:
         engine.evaluate(samples)
         probing.pushed_done(numbers)
+
+
+@shared_task(name="monitoring.try_probe", ignore_result=True)
+def try_probe(ident: str) -> None:
+    """Run the probe that somebody wants to see before saving it; ``ident`` names it in Redis."""
+    trial.run(ident)
 
 
 @shared_task(name="monitoring.watch_gateway", ignore_result=True)

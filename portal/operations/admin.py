@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from portal.monitoring.admin import ViewOnly
+from portal.monitoring.admin_base import ViewOnly
 from portal.operations.models import TailOpening
 
 

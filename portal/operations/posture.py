@@ -39,10 +39,15 @@ class Finding:
     target: str
     seen: str
     fix: str
-    measure: str
+    wording: str | Promise
     verifier: str
     parameters: Mapping[str, object]
     item: ChecklistItem | None = None
+
+    @property
+    def measure(self) -> str:
+        """The measure in the active language."""
+        return str(self.wording) % {"name": self.target}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,21 +126,16 @@ def _finding(check: Check, one: Container, items: Mapping[str, ChecklistItem]) -
         target=one.name,
         seen=check.seen(one),
         fix=check.fix(one),
-        measure=_in_our_language(check.measure, name=one.name),
+        wording=check.measure,
         verifier="posture.container",
         parameters={"check": check.key},
         item=items.get(key_of(check.key, one.name)),
     )
 
 
-def _in_our_language(text: str | Promise, **names: str) -> str:
-    """Word what is stored in the installation's language, whoever presses the button."""
-    with translation.override(settings.LANGUAGE_CODE):
-        return str(text) % names
-
-
 def _rules(items: Mapping[str, ChecklistItem]) -> Section:
-    bad, good = [], []
+    bad: list[Rule] = []
+    good: list[Rule] = []
     names = _names()
     for rule in Rule.objects.filter(enabled=True).order_by("name")[:MAX_RULES]:
         (good if _matches(rule, names) else bad).append(rule)
@@ -145,9 +145,7 @@ def _rules(items: Mapping[str, ChecklistItem]) -> Section:
             target=rule.name,
             seen=f"{rule.kind}: {rule.service_pattern}",
             fix=_("Correct its pattern of services in the administration, or switch the rule off."),
-            measure=_in_our_language(
-                gettext_lazy("Let rule %(name)s match a service, or switch it off"), name=rule.name
-            ),
+            wording=gettext_lazy("Let rule %(name)s match a service, or switch it off"),
             verifier="posture.rule",
             parameters={},
             item=items.get(key_of(RULE, rule.name)),
@@ -194,7 +192,7 @@ def _channel(items: Mapping[str, ChecklistItem]) -> Section:
         target="",
         seen="NOTIFY_URLS: -",
         fix="NOTIFY_URLS=tgram://BOT_TOKEN/CHAT_ID",
-        measure=_in_our_language(gettext_lazy("Set a notification channel and test it")),
+        wording=gettext_lazy("Set a notification channel and test it"),
         verifier="posture.channel",
         parameters={},
         item=items.get(key_of(CHANNEL, "")),
@@ -214,9 +212,12 @@ def add_measure(check: str, target: str, *, today: date) -> tuple[ChecklistItem,
     for section in read().sections:
         for one in section.findings if section.key == check else ():
             if one.target == target:
+                # What is stored is in the installation's language, whoever presses the button.
+                with translation.override(settings.LANGUAGE_CODE):
+                    text = one.measure
                 return checklist.add_standing(
                     key=key_of(check, target),
-                    text=one.measure,
+                    text=text,
                     verifier=one.verifier,
                     target=one.target,
                     parameters=one.parameters,

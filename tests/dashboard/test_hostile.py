@@ -26,10 +26,9 @@ from incidents.models import Evidence, Incident, Notification
 from incidents.reports.export import FORMATS, render, render_page
 from incidents.tasks import freeze
 from portal.dashboard import contexts
-from portal.monitoring import engine, services
+from portal.monitoring import engine, probing, services
 from portal.monitoring.collector import sweep
 from portal.monitoring.models import Alert, Endpoint, LogTemplate, ProbeKind, Service, ServiceState
-from portal.monitoring.probes.run import probe_all
 from portal.operations import tail
 from tests.conditions import wait_until
 from tests.dashboard import hostile
@@ -103,8 +102,9 @@ def attacked(
             engine.evaluate(services.record(sweep(lab.runtime(), memory)))
             return Incident.objects.filter(fingerprint__startswith="service:docker:").first()
 
-        incident = wait_until(opened, 60, "the failing health check opens an incident", every=1.0)
-        service = Service.objects.get(name=incident.services[0])
+        found = wait_until(opened, 60, "the failing health check opens an incident", every=1.0)
+        assert found is not None
+        service = Service.objects.get(name=found.services[0])
         for number, _name in enumerate(hostile.PAYLOADS):
             Endpoint.objects.create(
                 service=service, name=f"probe {number}", kind=ProbeKind.HTTP, url=f"{liar}/{number}"
@@ -112,12 +112,13 @@ def attacked(
         for number in (0, 3):  # of no service: the attack is the incident's title
             Endpoint.objects.create(name="alone", kind=ProbeKind.HTTP, url=f"{liar}/{number}?alone")
         for _round in range(3):
-            engine.evaluate(services.record_probes(probe_all(services.due_endpoints())))
+            rows = list(Endpoint.objects.select_related("service"))
+            engine.evaluate(probing.record([(row, probing.probe(row)) for row in rows]))
         assert Incident.objects.filter(title__contains="?alone").count() == 2
         for one in Incident.objects.all():
             freeze(one.pk)
-        incident.refresh_from_db()
-        yield incident
+        found.refresh_from_db()
+        yield found
     finally:
         lab.close()
 

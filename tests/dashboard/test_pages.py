@@ -20,7 +20,7 @@ from tests.dashboard import world
 pytestmark = pytest.mark.django_db
 PAGES = (
     *("/", "/services/", "/services/{pk}/", "/incidents/", "/incidents/7/", "/checklist/", "/feed/"),
-    *("/feed/operations/", "/posture/"),
+    *("/feed/operations/", "/posture/", "/alerts/", "/rules/"),
 )
 HANGUL = re.compile(r"[ㄱ-ㆎ가-힣]+")
 
@@ -217,3 +217,17 @@ def test_the_banner_follows_the_channels(client: Client, redis_client: redis.Red
 
     settings.NOTIFY_URLS = ["json://localhost"]  # type: ignore[attr-defined] # pytest-django's fixture
     assert b"notifications_off" not in client.get("/").content
+
+
+def test_a_rising_log_template_says_so_with_its_usual_rate(client: Client) -> None:
+    now = timezone.now()
+    broken = world.gateway("api-gateway", now)
+    client.force_login(world.person("alice", "viewer"))
+    page = f"/services/{broken.pk}/"
+    client.cookies["django_language"] = "en"
+    assert "Rising" not in client.get(page).content.decode()
+
+    broken.templates.filter(template="WebSocket connection timeout").update(rising_since=now, baseline=12.4)
+    shown = client.get(page).content.decode()
+    assert shown.count("Rising") == 1
+    assert "usually 12 lines/min" in shown

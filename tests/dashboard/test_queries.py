@@ -42,6 +42,28 @@ def test_the_dashboard_asks_no_more_for_a_hundred_services(
     assert answer.content.count(b"<tbody") == services
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/services/", "/services/{pk}/", "/incidents/", "/checklist/", "/status/", "/admin/monitoring/alert/"],
+)
+def test_no_list_asks_more_for_a_hundred_services(
+    client: Client,
+    redis_client: redis.Redis,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+    path: str,
+) -> None:
+    now = timezone.now()
+    created = [world.service(f"svc-{number}", now) for number in range(100)]
+    world.incident(now)
+    user = world.person("root", "admin")
+    user.is_staff = True
+    user.save()
+    client.force_login(user)
+
+    with django_assert_max_num_queries(QUERIES_MAX):
+        assert client.get(path.format(pk=created[0].pk)).status_code == 200
+
+
 def test_services_come_worst_first_with_their_alerts(redis_client: redis.Redis) -> None:
     now = timezone.now()
     world.seed_services(now)

@@ -15,9 +15,11 @@ from tests.e2e.product import Product
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """A running Bonghwa with embedded parts and the simulator."""
     running = Product(tmp_path_factory.mktemp("product"))
-    running.start()
-    yield running
-    running.stop()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ PAGES = {
     "checklist": "/checklist/",
     "feed": "/feed/",
     "operations": "/feed/operations/",
+    "service": "/services/1/",
+    "watch": "/watch/",
     "docs": "/docs/feed/",
     "admin-checklist": "/admin/incidents/checklistitem/",
     "admin-rules": "/admin/monitoring/rule/",

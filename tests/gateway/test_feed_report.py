@@ -149,6 +149,7 @@ def webs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Web, Web]]:
 def bus(webs: tuple[Web, Web]) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(webs[0].redis_url) as client:
         yield client
+        wait_until(lambda: not listed(client), 15, "the test's connections are gone")
 
 
 def look(client: redis.Redis) -> list[FeedReport]:

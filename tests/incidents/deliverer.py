@@ -1,22 +1,23 @@
 """One of several workers that deliver the same outbox at the same moment; prints how many it delivered.
 
-Run as ``python -m tests.incidents.deliverer START URL`` with the settings of a migrated database.
+Run as ``python -m tests.incidents.deliverer URL`` with the settings of a migrated database.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from importlib import import_module
 
 import django
 
+from tests.together import await_the_others
 
-def main(start: float, url: str) -> int:
-    """Wait for ``start`` (unix time), then deliver what is due."""
+
+def main(url: str) -> int:
+    """Wait for the word to go, then deliver what is due."""
     notifications, timezone = import_module("incidents.notifications"), import_module("django.utils.timezone")
-    time.sleep(max(0.0, start - time.time()))
+    await_the_others()
     delivered: int = notifications.deliver(now=timezone.now(), urls=[url])
     return delivered
 
@@ -24,4 +25,4 @@ def main(start: float, url: str) -> int:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     django.setup()
-    sys.stdout.write(str(main(float(sys.argv[1]), sys.argv[2])))
+    sys.stdout.write(str(main(sys.argv[1])))

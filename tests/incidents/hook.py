@@ -50,7 +50,7 @@ class Hook:
 
 
 @contextmanager
-def receiver(handler: type[BaseHTTPRequestHandler] | None = None) -> Iterator[Hook]:
+def receiver(handler: type[BaseHTTPRequestHandler] | None = None, port: int = 0) -> Iterator[Hook]:
     """Run a receiver on a free port; ``handler`` replaces the one that keeps what it is sent."""
     hook = Hook()
     hook.go.set()
@@ -65,7 +65,7 @@ def receiver(handler: type[BaseHTTPRequestHandler] | None = None) -> Iterator[Ho
         def log_message(self, format: str, *args: object) -> None:
             """Stay silent."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler or Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler or Handler) as server:
         hook.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()

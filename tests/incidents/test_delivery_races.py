@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.conditions import wait_until
+from tests.databases import NAME, migrated
+from tests.together import start
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPENED = "[Warning] INC-1 api-gateway: 헬스체크 연속 실패"
@@ -33,14 +34,13 @@ def manage(environment, *arguments):
 def race(hook, folder, database):
     """Let three workers deliver at once while the receiver holds its answer; returns what each delivered."""
     environment = {**os.environ, "LANGUAGE_CODE": "en", **database, "DATA_DIR": str(folder)}
-    manage(environment, "migrate", "--verbosity", "0")
+    if database:
+        manage(environment, "migrate", "--verbosity", "0")
+    else:
+        migrated(folder / NAME)
     manage(environment, "shell", "--no-imports", "-c", FIRE)
     hook.go.clear()
-    command = [sys.executable, "-m", "tests.incidents.deliverer", str(time.time() + 4), hook.url]
-    workers = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
-        for _worker in range(3)
-    ]
+    workers = start([["-m", "tests.incidents.deliverer", hook.url]] * 3, environment)
     wait_until(lambda: sum(worker.poll() is not None for worker in workers) >= 2, 60, "the losers are done")
     hook.go.set()
     delivered = sorted(worker.communicate(timeout=60)[0] for worker in workers)

@@ -10,6 +10,7 @@ import re
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def signed_channel(hook, **changes):
 def documented():
     """Return ``verify`` of the documentation's example."""
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    names = {}
+    names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - our own documentation
     return names["verify"]
 

@@ -1,6 +1,6 @@
 """One of several workers that evaluate the same samples at once; its last line names the rules it opened.
 
-Run as ``python -m tests.monitoring.racer START`` with the settings of a migrated database that knows the
+Run as ``python -m tests.monitoring.racer`` with the settings of a migrated database that knows the
 service ``api-gateway``.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
 import django
+
+from tests.together import await_the_others
 
 #: Bad CPU samples after the one that the database knows: one too few to open, if each counts once.
 CPU_SAMPLES = 4
@@ -32,8 +33,8 @@ def window() -> Any:
     return base.EventWindow(events=crashes, until=NOW)
 
 
-def main(start: float) -> list[str]:
-    """Wait for ``start`` (unix time), evaluate; returns the rules whose alerts this worker opened."""
+def main() -> list[str]:
+    """Wait for the word to go, evaluate; returns the rules whose alerts this worker opened."""
     engine = import_module("portal.monitoring.engine")
     models = import_module("portal.monitoring.models")
     sample = import_module("portal.monitoring.samples").Sample
@@ -53,7 +54,7 @@ def main(start: float) -> list[str]:
         )
         for kind, value, second in [*cpu, *others]
     ]
-    time.sleep(max(0.0, start - time.time()))
+    await_the_others()
     import_module("portal.monitoring.events").save(service.runtime, window(), {service.name: service})
     return [alert.rule.name for alert in engine.evaluate(samples)]
 
@@ -61,5 +62,5 @@ def main(start: float) -> list[str]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     django.setup()
-    opened = main(float(sys.argv[1]))
+    opened = main()
     sys.stdout.write(json.dumps(opened) + "\n")

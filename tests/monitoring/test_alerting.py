@@ -11,13 +11,13 @@ from incidents.models import Incident, Notification, NotificationKind, State
 from incidents.services import resolve_green
 from portal.monitoring import alerting
 from portal.monitoring.models import Alert, Health, Rule
-from portal.monitoring.runtimes.base import HealthReading
+from portal.monitoring.runtimes.base import HealthReading, Inspection
 from tests.monitoring.stage import NOW, Stage, failing, firing, incident, inspected, only
 
 pytestmark = pytest.mark.django_db
 
 
-def streak(length: int) -> object:
+def streak(length: int) -> Inspection:
     """A container whose check runs every thirty seconds."""
     health = HealthReading(status=Health.UNHEALTHY, failing_streak=length, interval_s=30.0)
     return inspected(health=health)

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.databases import NAME, migrated
+from tests.together import start
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORKERS = 3
@@ -42,13 +44,12 @@ def race(folder: Path, database: dict[str, str]) -> tuple[list[str], list[int]]:
     """Let the workers race; returns the rules that they opened and what the database holds then."""
     broker = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/8"
     environment = {**os.environ, **database, "DATA_DIR": str(folder), "REDIS_URL": broker}
-    manage(environment, "migrate", "--verbosity", "0")
+    if database:
+        manage(environment, "migrate", "--verbosity", "0")
+    else:
+        migrated(folder / NAME)
     manage(environment, "shell", "--no-imports", "-c", KNOWN)
-    command = [sys.executable, "-m", "tests.monitoring.racer", str(time.time() + 4)]
-    racers = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
-        for _ in range(WORKERS)
-    ]
+    racers = start([["-m", "tests.monitoring.racer"]] * WORKERS, environment)
     said = [racer.communicate(timeout=90)[0] for racer in racers]
     opened = [name for text in said for name in json.loads(text.splitlines()[-1])]
     return sorted(opened), manage(environment, "shell", "--no-imports", "-c", COUNT)

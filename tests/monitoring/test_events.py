@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from portal.monitoring import events, services, tasks
+from portal.monitoring import events, retention, services, tasks
 from portal.monitoring.collector import Sweep
 from portal.monitoring.events import ContainerEvent
 from portal.monitoring.models import EventCursor, RuleKind, RunState, RuntimeKind, Service, ServiceEvent
@@ -74,6 +74,15 @@ def test_stopped_killed_and_restarted_by_a_person_is_no_crash(lab: DockerLab) ->
         ends = [one for one in told(lab, runtime_id) if one.action == "die"]
         assert [(one.exit_code, one.on_purpose) for one in ends] == [(137, True)]
     assert "restart" in [one.action for one in told(lab, restarted)]
+
+
+@pytest.mark.docker
+@pytest.mark.django_db
+def test_a_container_that_opts_out_leaves_no_event(lab: DockerLab) -> None:
+    private = lab.start("exit 1", labels={"bonghwa.monitor": "false"})
+    shown = lab.start("exit 1")
+    wait_until(lambda: tasks.collect("docker") or told(lab, shown), 20, "events are stored", every=0.5)
+    assert told(lab, private) == []
 
 
 @pytest.mark.docker
@@ -214,5 +223,5 @@ def test_events_are_kept_for_a_bounded_time_and_number(monkeypatch: pytest.Monke
     monkeypatch.setattr(events, "KEPT_PER_SERVICE", 3)
     events.save(docker, window(1, 2, 3, 4, 5), {})
     events.save(docker, window(-15 * 86_400, name="old"), {})
-    assert services.prune(NOW)["events"] == 3
+    assert retention.prune(NOW)[str(ServiceEvent._meta.verbose_name_plural)] == 3
     assert sorted(int(float(one.key.partition(":")[0])) for one in ServiceEvent.objects.all()) == [3, 4, 5]

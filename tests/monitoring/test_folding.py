@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -14,7 +15,7 @@ values = st.one_of(st.none(), st.floats(0, 1e6))
 series = st.lists(st.tuples(st.integers(0, 7200), values), min_size=1, max_size=60)
 
 
-def raw(rows: list[tuple[int, float | None]]) -> list[Point]:
+def raw(rows: Sequence[tuple[int, float | None]]) -> list[Point]:
     return [Point(float(at), 1, (None if value is None else (value, value),)) for at, value in rows]
 
 

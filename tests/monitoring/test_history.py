@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from incidents.models import Incident
 from portal.monitoring import history, rollups
+from portal.monitoring.folding import window
 from portal.monitoring.history import BadWindow, choose
 from portal.monitoring.models import (
     Endpoint,
@@ -41,9 +42,9 @@ def watched() -> Service:
     ],
 )  # fmt: skip
 def test_the_finest_step_that_is_still_stored_is_read(span: timedelta, ago: timedelta, source: str) -> None:
-    window = choose(NOW - ago - span, NOW - ago, NOW)
-    assert window.source == source
-    points = (window.end.timestamp() - window.origin) / window.step
+    chosen = choose(NOW - ago - span, NOW - ago, NOW)
+    assert chosen.source == source
+    points = (chosen.end.timestamp() - chosen.origin) / chosen.step
     assert points <= history.POINTS_MAX
 
 
@@ -97,7 +98,7 @@ def test_hours_hold_thirty_days_and_a_gap_stays_a_gap(watched: Service) -> None:
     for number in range(30 * 24):
         if 100 <= number < 150:
             continue
-        at = rollups.window(NOW, 3600) - number * HOUR
+        at = window(NOW, 3600) - number * HOUR
         spike = 777.0 if number == 500 else 2.0
         ServiceHour.objects.create(
             service=watched, at=at, samples=720, cpu_percent_mean=1.0, cpu_percent_max=spike

@@ -43,6 +43,13 @@ def service(name: str, state: RunState, **changes: object) -> Service:
     return created
 
 
+def labelled(name: str, url: str) -> Endpoint:
+    """An endpoint that its service's label asks for."""
+    owner = service(name, RunState.RUNNING)
+    Service.objects.filter(pk=owner.pk).update(labels={"bonghwa.http": url})
+    return endpoint(name, url, service=owner, from_label=True)
+
+
 def claimed(count: int = 50) -> list[str]:
     """Names of what one claim gets."""
     return [one.name for one in probing.claim(count)]
@@ -136,12 +143,14 @@ def test_three_failures_of_a_dead_port_open_an_alert_and_nothing_else_is_touched
 @pytest.mark.usefixtures("redis_client")
 def test_a_refused_address_is_unknown_and_opens_nothing() -> None:
     endpoint("typed", "http://127.0.0.1:1/")
-    endpoint("label", f"http://127.0.0.1:{free_port()}/", from_label=True)
+    labelled("label", f"http://127.0.0.1:{free_port()}/")
+    labelled("moved", f"http://127.0.0.1:{free_port()}/")
+    Endpoint.objects.filter(name="moved").update(url="http://127.0.0.1:6379/")
     for _round in range(4):
         Endpoint.objects.update(next_at=None)
         tasks.probe()
     seen = {one.name: one.ok for one in Endpoint.objects.all()}
-    assert seen == {"typed": None, "label": False}
+    assert seen == {"typed": None, "label": False, "moved": None}
     assert "PROBE_ALLOW" in Endpoint.objects.get(name="typed").detail
     assert set(ProbeResult.objects.values_list("endpoint__name", flat=True)) == {"label"}
 
@@ -222,13 +231,16 @@ def test_no_more_than_sixteen_probes_run_at_once(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_endpoints_time_limit_is_bounded() -> None:
-    row = Endpoint(kind=ProbeKind.HTTP, url="http://127.0.0.1/", timeout_s=-5)
+    row = labelled("a", "http://127.0.0.1/")
+    row.timeout_s = -5
     assert probing.target_of(row).timeout_s == 0.1
     row.timeout_s = 1e9
     assert probing.target_of(row).timeout_s == 10.0
     with mute_server() as port:
-        row.url, row.timeout_s, row.from_label = f"http://127.0.0.1:{port}/", 0, True
-        assert probing.probe(row).detail == "timeout after 0.1 s"
+        mute = labelled("mute", f"http://127.0.0.1:{port}/")
+        mute.timeout_s = 0
+        mute.refresh_from_db(fields=["service"])
+        assert probing.probe(mute).detail == "timeout after 0.1 s"
 
 
 def test_settings_are_in_the_history_and_measurements_are_not() -> None:

@@ -18,7 +18,7 @@ import redis
 
 from incidents.models import Incident
 from portal.monitoring import store, tasks
-from portal.monitoring.models import Endpoint, LogTemplate, RunState, Service
+from portal.monitoring.models import Endpoint, LogTemplate, RunState, Service, ServiceEvent
 from tests.conditions import wait_until
 from tests.engine import launch, rootfs
 from tests.monitoring.labs import DockerLab, ProcessLab, supervisord
@@ -147,6 +147,8 @@ def test_services_of_a_dead_engine_are_unknown_until_it_returns(
     assert after.at > before
     assert after.error == ""
     assert "Docker answers again" in caplog.text
+    (began,) = ServiceEvent.objects.filter(action="start", at__gt=before)
+    assert began.runtime_id == containers.made[0]
 
 
 @pytest.mark.docker
@@ -154,6 +156,7 @@ def test_a_hung_engine_costs_a_sweep_its_time_limit_and_no_more(
     engine: Engine, containers: DockerLab
 ) -> None:
     swept("docker", RunState.RUNNING)
+    crashed = containers.start("sleep 2; exit 9")
     engine.hang()
     began = time.monotonic()
     tasks.collect("docker")
@@ -163,6 +166,14 @@ def test_a_hung_engine_costs_a_sweep_its_time_limit_and_no_more(
     assert Service.objects.get().state.state == RunState.UNKNOWN
     engine.go_on()
     swept("docker", RunState.RUNNING)
+
+    def told() -> list[int | None]:
+        tasks.collect("docker")
+        ends = ServiceEvent.objects.filter(action="die", runtime_id=crashed)
+        return list(ends.values_list("exit_code", flat=True))
+
+    wait_until(told, 20, "the end while nobody answered is told", every=0.5)
+    assert told() == [9]
 
 
 @pytest.fixture

@@ -91,9 +91,8 @@ def test_a_flood_is_read_within_the_bounds_and_says_that_lines_were_left_out(
 ) -> None:
     service = known(containers.start("yes 'a line of a flood that nobody can read'"))
     opened(service, operator)
-    for _read in range(3):
-        buffer = tail.read(service.pk)
-        assert buffer is not None
+    buffer = [tail.read(service.pk) for _read in range(3)][-1]
+    assert buffer is not None
     assert len(buffer.lines) <= MAX_LINES
     assert buffer.skipped >= 1
     assert buffer.error == ""
@@ -103,7 +102,9 @@ def test_nobody_watching_means_no_read(redis_client: redis.Redis, operator: User
     service = known("id")
     opened(service, operator)
     assert tail.watched(service.pk)
-    assert 0 < redis_client.zscore("tail:watched", str(service.pk)) - time.time() <= WATCH_S <= 10
+    until = redis_client.zscore("tail:watched", str(service.pk))
+    assert until is not None
+    assert 0 < until - time.time() <= WATCH_S <= 10
 
     redis_client.zadd("tail:watched", {str(service.pk): time.time() - 0.1})
     assert tail.read(service.pk) is None

@@ -8,6 +8,8 @@ import pytest
 from django.core.checks import run_checks
 from pytest_django.fixtures import Settings
 
+from incidents.policy import Policy
+
 # Apprise imports it while it looks for a URL's kind.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
@@ -34,6 +36,8 @@ def test_the_defaults_are_clean() -> None:
         ("portal.E014", {"PROBE_ALLOW": ["10.0.0.0/99"]}),
         ("portal.E014", {"PROBE_CONNECTIVITY": ["1.1.1.1"]}),
         ("portal.E015", {"PROBE_CA_FILE": "/nowhere.pem"}),
+        ("portal.E020", {"NOTIFY_POLICY": Policy(escalation=(60.0,))}),
+        ("portal.E021", {"CHANNEL_KEY": ["short"]}),
     ],
 )
 def test_a_combination_that_cannot_work_has_an_id(

@@ -13,7 +13,7 @@ from django.core.checks import run_checks
 from gateway import keys
 from portal import deadman, heartbeat
 from portal.celery import dead_man
-from tests.monitoring.test_probes import http_server
+from tests.monitoring.probe_servers import http_server
 from tests.services import free_port
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +124,6 @@ def test_nothing_is_sent_without_a_url(well: redis.Redis) -> None:
 )
 def test_another_scheme_or_no_host_stops_the_start(settings, url: str) -> None:
     settings.DEADMAN_URL = url
-    found = [message for message in run_checks(tags=["portal"]) if message.id == "portal.E014"]
+    found = [message for message in run_checks(tags=["portal"]) if message.id == "portal.E016"]
     assert len(found) == 1
     assert url not in found[0].msg

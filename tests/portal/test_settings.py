@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 
 from gateway.config import FeedConfig, RetryConfig
+from incidents.policy import Policy
 
 ROOT = Path(settings.BASE_DIR)
 
@@ -20,6 +21,7 @@ def test_every_variable_is_listed_in_the_example() -> None:
     source = "".join((ROOT / "portal" / name).read_text() for name in ("env.py", "settings.py"))
     read = set(re.findall(r'env\.(?:str|int|float|bool|list|enum)\(\s*"([A-Z_]+)"', source))
     read |= {f"FEED_{name.upper()}" for name in FeedConfig.__dataclass_fields__}
+    read |= {f"NOTIFY_{name.upper()}" for name in Policy.__dataclass_fields__}
     listed = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
     assert read - listed == set()
@@ -37,8 +39,6 @@ def test_the_reconnect_policy_has_its_defaults() -> None:
         ("KIWOOM_MODE", "real", "needs KIWOOM_APP_KEY"),
         ("KIWOOM_WS_URL", "ws://example.com", "plain ws:// is allowed to loopback only"),
         ("FEED_MAX_CONNECTIONS", "x", "FEED_MAX_CONNECTIONS"),
-        ("FEED_SEND_BUFFER", "-1", "FEED_SEND_BUFFER must not be negative"),
-        ("FEED_MEMORY_SHED_RATIO", "85", "FEED_MEMORY_SHED_RATIO"),
         ("DATA_DIR", "/proc/nothing", "DATA_DIR"),
     ],
 )

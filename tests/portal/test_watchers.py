@@ -54,6 +54,7 @@ def test_a_silent_part_opens_an_incident_at_its_deadline_and_not_before(
     assert open_keys() == {f"silent:{part}"}
     incident = Incident.objects.get()
     assert part in incident.title
+    assert incident.impact_started_at is not None
     assert 90 <= (after(206) - incident.impact_started_at).total_seconds() <= 100
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 import time
 from typing import Any
 
@@ -31,6 +33,7 @@ class Command(BaseCommand):
         Raises:
             CommandError: it failed, was too slow, or another one is running.
         """
+        _log_to_standard_error()
         try:
             test = selftest.start(now=timezone.now())
         except selftest.AlreadyRunning as error:
@@ -45,6 +48,13 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(result, ensure_ascii=False) if options["json"] else _line(test))
         if test.state != SelfTestState.PASSED:
             raise CommandError(test.detail or str(test.get_state_display()))
+
+
+def _log_to_standard_error() -> None:
+    """Standard output is the result's alone."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
 
 
 def _wait(test: SelfTest) -> SelfTest:

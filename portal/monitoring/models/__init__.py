@@ -16,10 +16,12 @@ from portal.monitoring.models.service import (
     Service,
     ServiceState,
 )
+from portal.monitoring.models.snapshot import ConfigSnapshot
 from portal.monitoring.models.vantage import Vantage
 
 __all__ = [
     "Alert",
+    "ConfigSnapshot",
     "Endpoint",
     "EndpointHour",
     "EndpointMinute",

@@ -119,6 +119,7 @@ class ServiceState(models.Model):
     rising_factor = models.FloatField(
         _("rise of that template"), null=True, blank=True, help_text=_("Times its own baseline.")
     )
+    config_hash = models.CharField(_("configuration hash"), max_length=64, blank=True)
     inspect = models.JSONField(_("allow-listed configuration"), default=dict, blank=True)
     error = models.CharField(_("collector error"), max_length=300, blank=True)
 
@@ -128,6 +129,13 @@ class ServiceState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.service_id} {self.state}"
+
+    @property
+    def cpu_of_host(self) -> float | None:
+        """CPU in percent of all the host's cores."""
+        if self.cpu_percent is None or not self.host_cores:
+            return None
+        return self.cpu_percent / self.host_cores
 
 
 class Observation(models.Model):

@@ -16,6 +16,14 @@ PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443, "tls": 443}
 MAX_URL = 500
 
 
+class BadUrl(ValueError):
+    """A URL that cannot be probed; ``code`` is ``shape``, ``scheme``, ``host`` or ``port``."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a URL leads."""
@@ -49,17 +57,23 @@ def parse(kind: str, url: str) -> Place:
     """Return where ``url`` leads a probe of ``kind``.
 
     Raises:
-        ValueError: it cannot be probed; the message says why.
+        BadUrl: it cannot be probed; the message says why.
     """
     if not url or len(url) > MAX_URL or not url.isprintable() or " " in url:
-        raise ValueError(f"a URL without spaces of at most {MAX_URL} characters is needed")
-    parts = urlsplit(url)
+        raise BadUrl("shape", f"a URL without spaces of at most {MAX_URL} characters is needed")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        given = parts.port
+    except ValueError as error:
+        raise BadUrl("port" if "ort" in str(error) else "shape", str(error)) from error
     if parts.scheme not in SCHEMES[kind]:
-        raise ValueError(f"the URL must begin with {' or '.join(f'{name}://' for name in SCHEMES[kind])}")
-    host = parts.hostname or ""
-    port = parts.port if parts.port is not None else PORTS.get(parts.scheme, 0)
+        raise BadUrl(
+            "scheme", f"the URL must begin with {' or '.join(f'{name}://' for name in SCHEMES[kind])}"
+        )
+    port = given if given is not None else PORTS.get(parts.scheme, 0)
     if not host:
-        raise ValueError("the URL has no host")
+        raise BadUrl("host", "the URL has no host")
     if not 0 < port < 65536:
-        raise ValueError("the URL needs a port" if parts.port is None else "there is no port 0")
+        raise BadUrl("port", "the URL needs a port" if given is None else "there is no port 0")
     return Place(parts, host, port)

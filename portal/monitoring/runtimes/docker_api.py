@@ -29,6 +29,7 @@ _STATES = {
     "created": RunState.EXITED,
     "removing": RunState.GONE,
 }
+_SECRET_NAME = re.compile(r"passw|secret|token|credential|api[._-]?key|private[._-]?key|basicauth", re.I)
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$")
 
 
@@ -180,7 +181,14 @@ def config(document: Mapping[str, Any]) -> dict[str, Any]:
         "env_names": sorted(
             clean(entry.partition("=")[0])[:100] for entry in (settings.get("Env") or [])[:MAX_ENV]
         ),
-        "labels": labels(settings.get("Labels")),
+        "labels": _masked(labels(settings.get("Labels"))),
+    }
+
+
+def _masked(given: Mapping[str, str]) -> dict[str, str]:
+    """Mask secrets in labels by their own name and by what they look like."""
+    return {
+        key: "[secret]" if _SECRET_NAME.search(key) else mask_secrets(value) for key, value in given.items()
     }
 
 

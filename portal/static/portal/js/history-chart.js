@@ -66,25 +66,24 @@ export function chartOf(canvas, words, moment) {
   });
 }
 
-/* The same axis on every chart, whatever each has measured. */
-export function axis(chart, data, tz) {
+const STEPS = [60, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 2 * 86400, 5 * 86400, 10 * 86400, 30 * 86400, 90 * 86400];
+
+/* The same axis on every chart, whatever each has measured, with ticks at full hours and days of the zone. */
+export function axis(chart, data, moment) {
   const span = data.to - data.from;
-  const format = new Intl.DateTimeFormat("sv-SE", {
-    timeZone: tz,
-    ...(span > 86400 ? { month: "2-digit", day: "2-digit" } : {}),
-    ...(span <= 3 * 86400 ? { hour: "2-digit", minute: "2-digit" } : {}),
-  });
-  const steps = [60, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 2 * 86400, 5 * 86400, 30 * 86400];
-  const most = Math.max(2, Math.min(7, Math.floor(chart.width / 90)));
+  const most = Math.max(2, Math.min(7, Math.floor(chart.canvas.parentElement.clientWidth / 90)));
+  const step = STEPS.find((one) => span / one <= most) ?? STEPS.at(-1);
+  const [from, to] = span > 3 * 86400 ? [5, 10] : span > 86400 ? [5, 16] : [11, 16];
   const { tones } = chart.$history;
   Object.assign(chart.options.scales.x, {
     min: data.from,
     max: data.to,
     grid: { color: tones.grid },
-    ticks: {
-      color: tones.text, maxRotation: 0, autoSkip: true, maxTicksLimit: most,
-      stepSize: steps.find((step) => span / step <= most) ?? 90 * 86400,
-      callback: (at) => format.format(new Date(at * 1000)),
+    ticks: { color: tones.text, maxRotation: 0, callback: (at) => moment(at).slice(from, to) },
+    afterBuildTicks: (scale) => {
+      scale.ticks = [];
+      const first = Math.ceil((data.from + data.offset) / step) * step - data.offset;
+      for (let value = first; value <= data.to; value += step) scale.ticks.push({ value });
     },
   });
   Object.assign(chart.options.scales.y, { grid: { color: tones.grid }, ticks: { color: tones.text, maxTicksLimit: 4 } });

@@ -64,7 +64,7 @@ function draw() {
       charts.set(canvas, chart);
     }
     paint(chart, canvas, data, tones, words);
-    axis(chart, data, words.tz);
+    axis(chart, data, moment);
     chart.update("none");
   }
   listEvents();
