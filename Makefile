@@ -17,6 +17,9 @@ help:
 	@echo "make bench-pages  measure the portal's pages over a month of invented history"
 	@echo "make bench-sweep  measure a sweep over a hundred containers of the Engine at DOCKER_HOST"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
+	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
+	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
+	@echo "make soak         an hour of healthy load with deploys: is anything told that is no fault?"
 
 # ---- run ----
 
@@ -93,3 +96,15 @@ bench-sweep: $(STAMP)
 .PHONY: demo-outage
 demo-outage: $(STAMP)
 	@$(BIN)/python -m examples.outage $(ARGS)
+
+# ---- proofs: each starts a product and containers of its own, and removes them ----
+
+.PHONY: prove-faults prove-outages soak
+prove-faults: $(DEV_STAMP)
+	@$(BIN)/python -m tests.proof faults $(ARGS)
+
+prove-outages: $(DEV_STAMP)
+	@$(BIN)/python -m tests.proof outages $(ARGS)
+
+soak: $(DEV_STAMP)
+	@$(BIN)/python -m tests.proof soak $(ARGS)

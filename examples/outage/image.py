@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import docker
@@ -45,34 +46,46 @@ EXTENSIONS += (
 )
 
 
-def build(client: docker.DockerClient) -> str:
-    """Import the image into the Engine of ``client`` and return its id. Takes a few seconds."""
+def build(
+    client: docker.DockerClient,
+    *,
+    repository: str = IMAGE,
+    extensions: Sequence[str] = EXTENSIONS,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """Import the image into the Engine of ``client`` and return its id. Takes a few seconds.
+
+    Other ``labels`` make another image of the same files.
+    """
     changes = [
         "ENV PYTHONHOME=/usr PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1",
         "USER 65534:65534",
         "EXPOSE 5111",
         'CMD ["/usr/bin/python3", "-S", "/app/gateway.py"]',
+        *(f"LABEL {name}={value}" for name, value in (labels or {}).items()),
     ]
-    client.api.import_image_from_data(rootfs(), repository=IMAGE, tag="latest", changes=changes)
-    return str(client.images.get(f"{IMAGE}:latest").id)
+    client.api.import_image_from_data(
+        rootfs(extensions), repository=repository, tag="latest", changes=changes
+    )
+    return str(client.images.get(f"{repository}:latest").id)
 
 
-def rootfs() -> bytes:
+def rootfs(extensions: Sequence[str] = EXTENSIONS) -> bytes:
     """Return a tar of the interpreter, its standard library, the shared libraries and the program."""
     interpreter = Path(sys.executable).resolve()
     stdlib = Path(sysconfig.get_path("stdlib"))
-    extensions = [
+    found = [
         path
-        for name in EXTENSIONS
+        for name in extensions
         for path in (stdlib / "lib-dynload").glob(f"{name}.*.so")
         if path.is_file()
     ]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
         archive.add(interpreter, "usr/bin/python3")
-        for library in shared_libraries([interpreter, *extensions]):
+        for library in shared_libraries([interpreter, *found]):
             archive.add(library, str(library).lstrip("/"))
-        for path in extensions:
+        for path in found:
             archive.add(path, f"usr/lib/{VERSION}/lib-dynload/{path.name}")
         for path in sorted(stdlib.iterdir()):
             if path.name.split("-")[0] not in LEFT_OUT and path.name not in LEFT_OUT:

@@ -24,6 +24,8 @@ PLENTY_MIN = 10_080.0
 HALF_FULL = 0.5
 #: Seconds for which an end counts, as for restarts.
 RECENT_S = 600.0
+#: A container that took another's place and has run for so long (s) has left that one's ends behind.
+SETTLED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ def of_service(
     ``events`` are those of the last ten minutes, ``None`` where the runtime has none. A crash counts as a
     restart even where the runtime's own counter does not, as when a person starts it.
     """
+    events = None if events is None else _still_counting(reading, events)
     happenings = events or ()
     restarts = max(reading.recent_restarts, len(crashes(happenings)))
     values: dict[RuleKind, tuple[float | None, datetime | None]] = {
@@ -91,6 +94,20 @@ def of_service(
     if state.state == RunState.RUNNING and not reading.error:
         yield replace(sample, kind=RuleKind.MEMORY_SLOPE, by_window=lambda s: _memory_slope(state, s))
         yield replace(sample, kind=RuleKind.MEMORY_LEFT, by_window=lambda s: _memory_left(state, s))
+
+
+def _still_counting(reading: Reading, events: Sequence[ContainerEvent]) -> Sequence[ContainerEvent]:
+    """Leave out what befell the containers that this one replaced, once it has settled.
+
+    Until then it counts: something that puts a new container in the place of each one that crashes is a
+    loop, too.
+    """
+    seen = reading.inspection
+    if seen is None or seen.state != RunState.RUNNING or seen.started_at is None:
+        return events
+    if (reading.at - seen.started_at).total_seconds() < SETTLED_S:
+        return events
+    return [event for event in events if event.runtime_id == reading.found.runtime_id]
 
 
 def happened(events: Sequence[ContainerEvent]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ MAX_POINTS = 61
 #: Fewest points of a fit, and the share of a window that they must span.
 FEWEST = 4
 COVERAGE = 0.95
+#: Shortest window that can hold so many points (s).
+SHORTEST_S = (FEWEST - 1) * STEP_S
 #: Share of rising pairs below which a series swings (a cache, a garbage collector) rather than grows.
 STEADY = 0.8
 

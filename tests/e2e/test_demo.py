@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conditions import wait_until
 from tests.e2e.product import ROOT, Product
+from tests.receiver import Receiver, receiving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.timeout(420)]
-
-
-class Receiver(http.server.ThreadingHTTPServer):
-    """Takes Apprise's JSON messages over real HTTP and keeps them."""
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
-        super().__init__(("127.0.0.1", 0), Handler)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Keeps the body of each POST."""
-
-    server: Receiver
-
-    def do_POST(self) -> None:
-        self.server.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A message channel."""
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with receiving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def _play(product: Product) -> str:
@@ -80,8 +51,7 @@ def _assert_told_once(receiver: Receiver) -> None:
 def test_the_outage_opens_one_incident_sends_two_messages_and_resolves(
     tmp_path: Path, docker_host: str, receiver: Receiver, workers: int
 ) -> None:
-    channel = f"json://127.0.0.1:{receiver.server_port}"
-    product = Product(tmp_path / "data", DOCKER_HOST=docker_host, NOTIFY_URLS=channel)
+    product = Product(tmp_path / "data", DOCKER_HOST=docker_host, NOTIFY_URLS=receiver.channel)
     try:
         product.start()
         for number in range(2, workers + 1):
@@ -99,8 +69,7 @@ def test_the_outage_opens_one_incident_sends_two_messages_and_resolves(
 
 
 def test_without_an_engine_the_same_outage_is_a_process(tmp_path: Path, receiver: Receiver) -> None:
-    channel = f"json://127.0.0.1:{receiver.server_port}"
-    product = Product(tmp_path / "data", DOCKER_HOST=f"unix://{tmp_path}/none", NOTIFY_URLS=channel)
+    product = Product(tmp_path / "data", DOCKER_HOST=f"unix://{tmp_path}/none", NOTIFY_URLS=receiver.channel)
     try:
         product.start()
         printed = _play(product)

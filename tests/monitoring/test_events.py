@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,10 +14,10 @@ from portal.monitoring import events, retention, services, tasks
 from portal.monitoring.collector import Sweep
 from portal.monitoring.events import ContainerEvent
 from portal.monitoring.models import EventCursor, RuleKind, RunState, RuntimeKind, Service, ServiceEvent
-from portal.monitoring.runtimes.base import EventWindow, RuntimeEvent
+from portal.monitoring.runtimes.base import EventWindow, Inspection, RuntimeEvent
 from tests.conditions import wait_until
 from tests.monitoring.labs import DockerLab, docker_lab
-from tests.monitoring.stage import NOW, Stage
+from tests.monitoring.stage import NOW, Stage, inspected
 
 IDLE = "while true; do sleep 1; done"
 CRASH_ONCE = "[ -e /tmp/was-here ] || { touch /tmp/was-here; exit 7; }; " + IDLE
@@ -131,8 +132,8 @@ def window(*seconds: float, until: float = 100, name: str = "api-gateway", lost:
     """Crashes at these seconds."""
     found = [
         RuntimeEvent(
-            key=f"{second}:{name}:die", at=NOW + timedelta(seconds=second), runtime_id="id", name=name,
-            action="die", exit_code=1, on_purpose=False,
+            key=f"{second}:{name}:die", at=NOW + timedelta(seconds=second), runtime_id=f"id-{name}",
+            name=name, action="die", exit_code=1, on_purpose=False,
         )
         for second in seconds
     ]  # fmt: skip
@@ -186,8 +187,29 @@ def test_rules_see_a_crash_between_two_sweeps_as_a_sample_with_its_exit_code() -
     assert (restarts.value, restarts.extra["exit_code"], restarts.extra["crashes"]) == (1.0, 1, 1)
 
 
-def _sweep(stage: Stage) -> Sweep:
-    return Sweep(runtime=docker, at=stage.at, readings=(stage.reading(),))
+def _sweep(stage: Stage, inspection: Inspection | None = None) -> Sweep:
+    return Sweep(
+        runtime=docker,
+        at=stage.at,
+        readings=(stage.reading(inspection),),
+        events=window(until=stage.at.timestamp() - NOW.timestamp()),
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("age_s", "counted"), [(5, 1.0), (59, 1.0), (60, 0.0)])
+def test_a_settled_container_leaves_the_crashes_of_the_one_it_replaced_behind(
+    age_s: float, counted: float
+) -> None:
+    stage = Stage()
+    stage.sweep()
+    (service,) = Service.objects.all()
+    crash = replace(window(3), events=[replace(window(3).events[0], runtime_id="id-of-the-broken-one")])
+    events.save(docker, crash, {service.name: service})
+    stage.sweep()
+    found = services.record(_sweep(stage, inspected(started_at=stage.at - timedelta(seconds=age_s))))
+    seen = {sample.kind: sample.value for sample in found}
+    assert (seen[RuleKind.RESTARTS], seen[RuleKind.CRASH]) == (counted, counted)
 
 
 def test_a_clean_end_and_one_that_was_asked_for_are_no_crashes() -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from portal.monitoring.trends import MAX_POINTS, STEP_S, Trend, add_point, trend
+from portal.monitoring.trends import MAX_POINTS, SHORTEST_S, STEP_S, Trend, add_point, trend
 
 
 def series(values: list[float]) -> dict[str, float]:
@@ -44,6 +44,12 @@ def test_nothing_is_known_before_the_window_is_full() -> None:
     assert trend(series([float(number) for number in range(61)]), window_s=1800) is not None
     assert trend(series([1.0, 2, 3]), window_s=60) is None
     assert trend({}, window_s=60) is None
+
+
+def test_the_shortest_window_that_a_rule_may_have_can_fire() -> None:
+    leak = series([float(10 * number) for number in range(10)])
+    assert trend(leak, window_s=SHORTEST_S) == Trend(20.0, 90.0)
+    assert trend(leak, window_s=SHORTEST_S - STEP_S) is None
 
 
 def test_points_are_bounded_and_unreadable_ones_start_afresh() -> None:

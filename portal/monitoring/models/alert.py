@@ -12,6 +12,7 @@ from simple_history.models import HistoricalRecords
 
 from portal.monitoring.models.service import Service
 from portal.monitoring.rules import MAX_WINDOW
+from portal.monitoring.trends import SHORTEST_S
 
 SEVERITIES = [("critical", _("Critical")), ("warning", _("Warning")), ("info", _("Info"))]
 
@@ -168,8 +169,8 @@ class Rule(models.Model):
                 raise ValidationError({"close_below": _("A sample would be bad and good at once.")})
         if (self.window_bad or 0) > (self.window_size or 0):
             raise ValidationError({"window_size": _("It must be at least the number of bad samples.")})
-        if self.kind in TRENDS and not 60 <= (self.sustain_s or 0) <= 1800:
-            raise ValidationError({"sustain_s": _("Growth is measured over 60 to 1,800 seconds.")})
+        if self.kind in TRENDS and not SHORTEST_S <= (self.sustain_s or 0) <= 1800:
+            raise ValidationError({"sustain_s": _("Growth is measured over 90 to 1,800 seconds.")})
 
     def severity_at(self, level: int) -> str:
         """Return the severity at a rung of the ladder; 0 is the rule's own."""

@@ -16,11 +16,16 @@ JITTER = (0.75, 0.95)
 STALE_INTERVALS = 3
 
 
-def delay_s(*, failures: int, interval_s: float, random: float) -> float:
-    """Return the seconds until the next probe after ``failures`` in a row; ``random`` is in [0, 1)."""
+def delay_s(*, failures: int, interval_s: float, random: float, recovering: bool = False) -> float:
+    """Return the seconds until the next probe after ``failures`` in a row; ``random`` is in [0, 1).
+
+    ``recovering``: this was the first pass after failures, which is confirmed as soon as a fresh failure.
+    """
     interval = bounded(interval_s)
     low, high = JITTER
     spread = low + (high - low) * random
+    if recovering:
+        return CONFIRM_S
     if failures == 0:
         return interval * spread
     if failures <= CONFIRMATIONS:

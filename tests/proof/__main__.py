@@ -1,0 +1,37 @@
+"""``python -m tests.proof faults|outages|soak [options]``: one proof on a product of its own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+
+from docker.errors import DockerException
+
+from tests.proof.world import Unplayable, a_world
+
+PROOFS = ("faults", "outages", "soak")
+
+
+def main() -> int:
+    """Return 0 when the proof holds, 1 when not, 2 when it cannot be made here, 130 after Ctrl-C."""
+    name, *arguments = sys.argv[1:] or ("",)
+    if name not in PROOFS:
+        print(f"usage: python -m tests.proof {'|'.join(PROOFS)} [options]", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with a_world() as world:
+            # Its models can be imported only now that Django knows the product's database.
+            code: int = import_module(f"tests.proof.{name}").main(world, arguments)
+            return code
+    except (Unplayable, DockerException) as error:
+        print(f"This cannot be proved here: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything that was started is stopped and removed.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
