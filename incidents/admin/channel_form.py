@@ -21,14 +21,14 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg] # subscriptable in
     """Two write-only fields beside those of the row."""
 
     new_address = forms.CharField(
-        label=_("address"),
+        label=_("address (write-only)"),
         required=False,
         max_length=addresses.LONGEST,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
         help_text=_("Apprise address, or the https URL of a webhook. It is kept encrypted and never shown."),
     )
     new_secret = forms.CharField(
-        label=_("signing secret"),
+        label=_("signing secret (write-only)"),
         required=False,
         max_length=200,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),

@@ -76,11 +76,11 @@ def _samples(watched: Sequence[tuple[Service, ServiceState, Reading]], sweep: Sw
     """Return the samples of fresh readings and of what happened since the sweeps before."""
     since = sweep.at - timedelta(seconds=RESTART_WINDOW_S)
     happened = events.recent_events([service.pk for service, _state, _reading in watched], since)
-    told = sweep.events is not None
+    none = None if sweep.events is None else ()
     return [
         sample
         for service, state, reading in watched
-        for sample in of_service(service, state, reading, happened.get(service.pk, ()) if told else None)
+        for sample in of_service(service, state, reading, happened.get(service.pk, none))
     ]
 
 
