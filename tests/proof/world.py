@@ -127,7 +127,7 @@ def a_world(*, engine: str = "", **env: str) -> Iterator[World]:
         Unplayable: no Docker Engine answers and none can be started, or images cannot be made.
     """
     with (
-        an_engine() as host,
+        an_engine(engine) as host,
         tempfile.TemporaryDirectory(prefix="bw-proof-") as name,
         receiving() as receiver,
     ):
