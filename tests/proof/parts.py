@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import docker
 import psutil
 
 from tests.conditions import wait_until
 from tests.engine import bridge, launch
-from tests.proof.world import Unplayable, World
+from tests.proof.world import Unplayable, World, clean
 from tests.servers import listens, postgres_programs
 from tests.services import free_port, stop
 
@@ -181,6 +182,16 @@ def a_database() -> Iterator[Postgres]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _empty(engine: Engine) -> None:
+    """Remove every container: they would outlive this Engine."""
+    engine.give()
+    client = docker.DockerClient(base_url=engine.host, timeout=30)
+    try:
+        clean(client)
+    finally:
+        client.close()
+
+
 @contextmanager
 def an_engine_of_our_own() -> Iterator[Engine]:
     """Yield a running Engine that may be ended: the machine's own is left alone."""
@@ -194,6 +205,7 @@ def an_engine_of_our_own() -> Iterator[Engine]:
                 engine.give()
                 yield engine
             finally:
+                _empty(engine)
                 engine.take()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
