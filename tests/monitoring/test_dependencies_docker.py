@@ -75,7 +75,7 @@ def fleet(docker_host: str, busybox_image: str, tmp_path: Path) -> Iterator[Flee
     """The fleet, healthy."""
     with docker_lab(docker_host, busybox_image) as lab:
         running = Fleet(lab, tmp_path)
-        healthy = {"health": "healthy"}
+        healthy: dict[str, str | list[str] | bool] = {"health": "healthy"}
         running.until(
             lambda: len(lab.client.containers.list(filters=healthy)) >= CHILDREN, "all dependents are healthy"
         )

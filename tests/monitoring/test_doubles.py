@@ -73,7 +73,7 @@ class Site:
         """Run a management command; returns what it printed."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(  # noqa: S603 - our own program
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=90
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -129,7 +129,7 @@ def site() -> Iterator[tuple[Site, Hook]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_doubled_beats_killed_workers_and_repeated_tasks_lead_to_one_incident_and_one_message() -> None:
     with site() as (running, hook):
         for _beat in range(2):
