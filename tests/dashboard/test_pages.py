@@ -20,7 +20,7 @@ from tests.dashboard import world
 pytestmark = pytest.mark.django_db
 PAGES = (
     *("/", "/services/", "/services/{pk}/", "/incidents/", "/incidents/7/", "/checklist/", "/feed/"),
-    "/feed/operations/",
+    *("/feed/operations/", "/messages/"),
 )
 HANGUL = re.compile(r"[ㄱ-ㆎ가-힣]+")
 
