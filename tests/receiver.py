@@ -14,21 +14,44 @@ from typing import Any
 MOST = 10_000
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    """Keeps every message, with the unix time of its arrival as ``arrived``."""
+class Receiver:
+    """Keeps every message, with the unix time of its arrival as ``arrived``; it may leave and come back."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
-        super().__init__(("127.0.0.1", port), _Handler)
+        self._server = _Server(0, self.messages)
+        self.port: int = self._server.server_port
+        self._serve()
 
     @property
     def channel(self) -> str:
         """Apprise's URL of this channel."""
-        return f"json://127.0.0.1:{self.server_port}"
+        return f"json://127.0.0.1:{self.port}"
+
+    def _serve(self) -> None:
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Close the port; the messages so far are kept."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def come_back(self) -> None:
+        """Listen on the same port again."""
+        self._server = _Server(self.port, self.messages)
+        self._serve()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def __init__(self, port: int, messages: list[dict[str, Any]]) -> None:
+        self.messages = messages
+        super().__init__(("127.0.0.1", port), _Handler)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    server: Receiver
+    server: _Server
 
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -42,13 +65,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving(port: int = 0) -> Iterator[Receiver]:
-    """Run a receiver on ``port`` (0: a free one) until the block ends."""
-    with Receiver(port) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def receiving() -> Iterator[Receiver]:
+    """Run a receiver on a free port until the block ends."""
+    server = Receiver()
+    try:
+        yield server
+    finally:
+        server.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -92,13 +93,14 @@ def test_events_tell_of_crashes_and_kills_that_a_restart_hides() -> None:
     stage = Stage()
     stage.sweep()
     service = Service.objects.select_related("state").get()
+    event = partial(ContainerEvent, runtime_id=service.runtime_id, at=NOW)
     events = [
-        ContainerEvent(action="die", at=NOW, exit_code=0, on_purpose=False),
-        ContainerEvent(action="die", at=NOW, exit_code=143, on_purpose=True),
-        ContainerEvent(action="die", at=NOW, exit_code=137, on_purpose=None),
-        ContainerEvent(action="oom", at=NOW),
-        ContainerEvent(action="die", at=NOW + timedelta(seconds=1), exit_code=3, on_purpose=False),
-        ContainerEvent(action="health_status", at=NOW),
+        event(action="die", exit_code=0, on_purpose=False),
+        event(action="die", exit_code=143, on_purpose=True),
+        event(action="die", exit_code=137, on_purpose=None),
+        event(action="oom"),
+        event(action="die", at=NOW + timedelta(seconds=1), exit_code=3, on_purpose=False),
+        event(action="health_status"),
     ]
     samples = of_service(service, service.state, stage.reading(), events)
     engine.evaluate(list(samples))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import ExitStack
 from importlib import import_module
 
 from docker.errors import DockerException
 
+from tests.proof.parts import a_database, an_engine_of_our_own
 from tests.proof.world import Unplayable, a_world
 
 PROOFS = ("faults", "outages", "soak")
@@ -21,9 +23,17 @@ def main() -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with a_world() as world:
+        with ExitStack() as stack:
+            engine, database = (
+                (stack.enter_context(an_engine_of_our_own()), stack.enter_context(a_database()))
+                if name == "outages"
+                else (None, None)
+            )
+            more = {"DATABASE_URL": database.url} if database else {}
+            world = stack.enter_context(a_world(engine=engine.host if engine else "", **more))
             # Its models can be imported only now that Django knows the product's database.
-            code: int = import_module(f"tests.proof.{name}").main(world, arguments)
+            proof = import_module(f"tests.proof.{name}")
+            code: int = proof.main(world, arguments, *((engine, database) if engine else ()))
             return code
     except (Unplayable, DockerException) as error:
         print(f"This cannot be proved here: {error}", file=sys.stderr)

@@ -176,5 +176,5 @@ def start_healthy(world: World) -> None:
     world.run(third, "http", check_s=15)
     for number, name in enumerate(shells):
         script = 'n=0; while :; do n=$((n+1)); echo "INFO request $n served"; sleep 1; done'
-        limit = {"mem_limit": "32m"} if number % 2 else {}
-        world.run_shell(name, script, check="true" if number % 3 else "", **limit)
+        limit = "32m" if number % 2 else None
+        world.run_shell(name, script, check="true" if number % 3 else "", mem_limit=limit)

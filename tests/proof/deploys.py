@@ -27,8 +27,8 @@ Operation = Callable[[World, Random], str]
 def start(world: World) -> None:
     """Start eleven services that are well."""
     for number, name in enumerate(SHELLS):
-        limit = {"mem_limit": "32m"} if number % 2 else {}
-        world.run_shell(name, SERVES, check="true" if number % 3 else "", check_s=5, **limit)
+        limit = "32m" if number % 2 else None
+        world.run_shell(name, SERVES, check="true" if number % 3 else "", check_s=5, mem_limit=limit)
     for name in HTTP:
         _serve_http(world, name)
     world.run(WEBSOCKET, "websocket", probe="ws")
@@ -58,7 +58,7 @@ def deploy_as_compose(world: World, random: Random) -> str:
     """Make the new container under another name, remove the old one, and give the new one its name."""
     name = random.choice(SHELLS)
     old = world.container(name)
-    fresh = world.run_shell(f"{old.id[:12]}_{name}", SERVES, check="true", check_s=5)
+    fresh = world.run_shell(f"{old.short_id}_{name}", SERVES, check="true", check_s=5)
     old.stop(timeout=2)
     old.remove()
     fresh.rename(name)

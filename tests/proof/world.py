@@ -118,8 +118,10 @@ class World:
 
 
 @contextmanager
-def a_world(**env: str) -> Iterator[World]:
+def a_world(*, engine: str = "", **env: str) -> Iterator[World]:
     """Start everything and set Django up for the product's own database; clean up whatever happens.
+
+    ``engine`` is the address of an Engine that runs already.
 
     Raises:
         Unplayable: no Docker Engine answers and none can be started, or images cannot be made.
@@ -153,15 +155,15 @@ def a_world(**env: str) -> Iterator[World]:
 
 
 @contextmanager
-def an_engine() -> Iterator[str]:
-    """Yield the address of the machine's own Engine, or of one started for the proof."""
-    if found := machines_engine():
+def an_engine(host: str = "") -> Iterator[str]:
+    """Yield ``host``, the address of the machine's own Engine, or that of one started for the proof."""
+    if found := host or machines_engine():
         yield found
         return
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         raise Unplayable("no Docker Engine answers (DOCKER_HOST), and starting one needs dockerd and root")
-    with own_engine() as host:
-        yield host
+    with own_engine() as own:
+        yield own
 
 
 def make_images(client: docker.DockerClient) -> None:
@@ -187,4 +189,4 @@ def clean(client: docker.DockerClient) -> None:
                 container.remove(force=True)
         for found in (*client.images.list(PYTHON), *client.images.list(BUSYBOX)):
             with suppress(ImageNotFound, DockerException):
-                client.images.remove(found.id, force=True)
+                client.images.remove(str(found.id), force=True)
