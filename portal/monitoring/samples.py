@@ -29,11 +29,22 @@ RECENT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a container: ``die`` (with its exit code), ``oom``, ``health_status``, ``restart``, …"""
+    """One event of a container: ``die`` (with its exit code), ``oom``, ``health_status``, ``restart``, …
+
+    ``on_purpose`` tells whether somebody ended it, ``None`` when the runtime cannot tell.
+    """
 
     kind: str
     at: datetime
     exit_code: int | None = None
+    on_purpose: bool | None = None
+
+    @property
+    def is_crash(self) -> bool:
+        """Whether it is an end with an error that nobody asked for."""
+        if self.kind != "die" or self.on_purpose:
+            return False
+        return self.exit_code != 0 if self.on_purpose is False else self.exit_code not in ORDERLY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +100,11 @@ def of_service(
         value=None,
         service=service,
         extra=measured(state)
-        | {"lower_bound": reading.log_rate_is_lower_bound, "exit_code": _exit_code(state, events or ())},
+        | {
+            "lower_bound": reading.log_rate_is_lower_bound,
+            "exit_code": _exit_code(state, events or ()),
+            "rising_template": getattr(state, "rising_template", ""),
+        },
     )
     for kind, (value, began) in values.items():
         if value is not None:
@@ -184,7 +199,7 @@ def _crashes(events: Sequence[Event] | None) -> float | None:
     """Return how often it ended with an error; only events tell of an end that a restart followed."""
     if events is None:
         return None
-    return float(sum(event.kind == "die" and event.exit_code not in ORDERLY for event in events))
+    return float(sum(event.is_crash for event in events))
 
 
 def _exit_code(state: ServiceState, events: Sequence[Event]) -> int | None:
