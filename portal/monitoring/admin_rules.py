@@ -41,7 +41,7 @@ class RuleAdmin(HasHistory, HistoryAdmin):
     list_editable = ["open_above", "close_below", "open_after", "close_after", "enabled"]
     search_fields = ["name", "service_pattern"]
     actions = ["fire_for_test"]
-    change_form_before_template = "admin/monitoring/rule_tools.html"
+    change_form_outer_before_template = "admin/monitoring/rule_tools.html"
     fieldsets = [
         (None, {"fields": ["name", "kind", "severity", "service_pattern", "opens_incident", "enabled"]}),
         (

@@ -112,6 +112,38 @@ def test_events_tell_of_crashes_and_kills_that_a_restart_hides() -> None:
     }["crash"] == 0
 
 
+@pytest.mark.parametrize(
+    ("code", "on_purpose", "crash"),
+    [
+        (0, None, 0),
+        (143, None, 0),
+        (1, None, 1),
+        (1, True, 0),
+        (137, False, 1),
+        (0, False, 0),
+        (143, True, 0),
+    ],
+)
+def test_an_end_with_an_error_that_nobody_asked_for_is_a_crash(
+    code: int, on_purpose: bool | None, crash: int
+) -> None:
+    assert Event("die", NOW, code, on_purpose).is_crash == bool(crash)
+
+
+def test_a_template_that_rises_shows_with_its_words() -> None:
+    stage = Stage()
+    stage.sweep()
+    service = Service.objects.select_related("state").get()
+    service.state.rising_factor = 12.0
+    service.state.rising_template = "order <n> rejected"
+    for second in range(3):
+        stage.at = NOW + timedelta(seconds=10 + 5 * second)
+        engine.evaluate(list(of_service(service, service.state, stage.reading())))
+    alert = Alert.objects.get(rule__name="log-message-rising")
+    assert "order <n> rejected" in alert.text
+    assert alert.incident_number is None
+
+
 def test_one_message_that_is_most_of_a_busy_log_shows() -> None:
     only("log-one-message")
     stage = Stage()
