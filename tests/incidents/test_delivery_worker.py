@@ -26,7 +26,7 @@ from tests.services import free_port
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(420),
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("english"),
 ]
@@ -94,14 +94,15 @@ class Site:
             "-n",
             "t@t",
         ]
-        self.worker = subprocess.Popen(  # noqa: S603 - our own program
-            [*command, "--without-gossip", "--without-mingle"],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with (self.folder / "worker.log").open("ab") as log:
+            self.worker = subprocess.Popen(  # noqa: S603 - our own program
+                [*command, "--without-gossip", "--without-mingle"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def kill(self) -> None:
         """SIGKILL the worker and its children."""
@@ -144,7 +145,7 @@ def test_a_channel_that_comes_back_gets_its_message_once(site: Site) -> None:
         found = site.states()
         return bool(found) and int(str(found[0][1])) >= times
 
-    wait_until(lambda: tried(2), 90, "the worker tried twice in vain")
+    wait_until(lambda: tried(2), 150, "the worker tried twice in vain")
     port = int(site.environment["NOTIFY_URLS"].split(":")[2].split("/")[0])
     with receiver(port=port) as hook:
         wait_until(lambda: site.tick() and site.states()[0][0] == "sent", 60, "it was delivered")
@@ -161,11 +162,11 @@ def test_a_worker_killed_while_it_sends_makes_no_second_message(site: Site) -> N
         hook.go.clear()
         site.start()
         site.tick()
-        wait_until(lambda: _called(hook), 60, "the message is on its way")
+        wait_until(lambda: _called(hook), 150, "the message is on its way")
         site.kill()
         hook.go.set()
         site.start()
-        wait_until(lambda: site.tick() and site.states()[0][0] == "uncertain", 60, "the claim was found lost")
+        wait_until(lambda: site.tick() and site.states()[0][0] == "uncertain", 90, "the claim was found lost")
         site.fire_another()
         wait_until(lambda: site.tick() and len(site.states()) == 2 and site.states()[1][0] == "sent", 60, "2")
 
