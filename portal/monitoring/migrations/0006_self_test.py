@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-RULE = "self-test"
+RULE = "alarm-self-test"
 SETTLE, WEEKLY = "Settle self-tests", "Weekly self-test"
 SETTLE_S = 15
 
