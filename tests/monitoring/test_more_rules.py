@@ -127,7 +127,8 @@ def test_events_tell_of_crashes_and_kills_that_a_restart_hides() -> None:
 def test_an_end_with_an_error_that_nobody_asked_for_is_a_crash(
     code: int, on_purpose: bool | None, crash: int
 ) -> None:
-    assert Event("die", NOW, code, on_purpose).is_crash == bool(crash)
+    ended = ContainerEvent(action="die", at=NOW, exit_code=code, on_purpose=on_purpose)
+    assert ended.is_crash == bool(crash)
 
 
 def test_a_template_that_rises_shows_with_its_words() -> None:
