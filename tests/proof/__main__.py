@@ -9,7 +9,7 @@ from importlib import import_module
 
 from docker.errors import DockerException
 
-from tests.proof.parts import a_database, an_engine_of_our_own
+from tests.proof.parts import Engine, Postgres, a_database, an_engine_of_our_own, options
 from tests.proof.world import Unplayable, a_world
 
 PROOFS = ("faults", "outages", "soak")
@@ -24,16 +24,17 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with ExitStack() as stack:
-            engine, database = (
-                (stack.enter_context(an_engine_of_our_own()), stack.enter_context(a_database()))
-                if name == "outages"
-                else (None, None)
-            )
-            more = {"DATABASE_URL": database.url} if database else {}
-            world = stack.enter_context(a_world(engine=engine.host if engine else "", **more))
+            parts: tuple[Engine | None, Postgres] | tuple[()] = ()
+            more = {}
+            if name == "outages":
+                own = "engine" in options(arguments).only
+                engine = stack.enter_context(an_engine_of_our_own()) if own else None
+                parts = engine, stack.enter_context(a_database())
+                more = {"DATABASE_URL": parts[1].url} | ({"engine": engine.host} if engine else {})
+            world = stack.enter_context(a_world(**more))
             # Its models can be imported only now that Django knows the product's database.
             proof = import_module(f"tests.proof.{name}")
-            code: int = proof.main(world, arguments, *((engine, database) if engine else ()))
+            code: int = proof.main(world, arguments, *parts)
             return code
     except (Unplayable, DockerException) as error:
         print(f"This cannot be proved here: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,6 +22,7 @@ from tests.proof.catalogue import (
     catalogue,
     start_healthy,
 )
+from tests.proof.crowd import a_crowd
 from tests.proof.world import World
 
 LOOK_S = 0.5
@@ -92,7 +94,12 @@ def main(world: World, arguments: Sequence[str]) -> int:
     _start(world, cases)
     Endpoint.objects.filter(from_label=True).update(interval_s=options.probe_interval, next_at=None)
     since = datetime.now(UTC)
-    _play(world, cases)
+    with a_crowd(world) if options.crowd else nullcontext() as crowd:
+        _play(world, cases)
+    if crowd:
+        print(
+            f"Two beats, two workers of each queue; {crowd.killed} killed, {crowd.repeated} tasks repeated."
+        )
     deadline = time.time() + MESSAGE_S
     while time.time() < deadline and any(_messages(world, case)[1] for case in cases if case.number):
         time.sleep(LOOK_S)
@@ -103,6 +110,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make prove-faults", description=__doc__)
     parser.add_argument("--only", default="", help="keys of faults, separated by commas")
     parser.add_argument("--hold", type=float, default=20.0, help="seconds from the message to the repair")
+    parser.add_argument(
+        "--crowd",
+        action="store_true",
+        help="two beats, two workers of each queue, workers killed at work, every task repeated",
+    )
     parser.add_argument("--slack", type=float, default=1.0, help="stretches the targets, on a busy machine")
     parser.add_argument(
         "--probe-interval", type=float, default=PROBE_INTERVAL_S, help="interval of the endpoints in seconds"

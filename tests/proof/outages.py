@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -19,7 +18,7 @@ from incidents.models import Delivery, DeliveryState, Incident, State
 from portal.dashboard import queries
 from portal.dashboard.data import Level
 from tests.proof import seen
-from tests.proof.parts import Channel, Engine, Part, Postgres, Redis
+from tests.proof.parts import Channel, Engine, Part, Postgres, Redis, options
 from tests.proof.world import World
 
 T = TypeVar("T")
@@ -50,7 +49,7 @@ class Case:
 
     key: str
     part: Part
-    unknown: Callable[[], str]
+    look: Callable[[World, Case], str]
     number_before: int = 0
     number_after: int = 0
     pid: int = 0
@@ -69,40 +68,27 @@ class Case:
         return f"outage-{self.key}-meanwhile"
 
 
-def main(world: World, arguments: Sequence[str], engine: Engine, database: Postgres) -> int:
+def main(world: World, arguments: Sequence[str], engine: Engine | None, database: Postgres) -> int:
     """Take each part away for ``--seconds``. Returns 0 when every line of the table is ok."""
-    parser = argparse.ArgumentParser(prog="make prove-outages", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--only", default="", help="engine, redis, database, channel")
-    parser.add_argument("--slack", type=float, default=1.0, help="stretches the times, on a busy machine")
-    options = parser.parse_args(arguments)
-    parts: Mapping[str, tuple[Part, Callable[[Case], str]]] = {
-        "engine": (engine, _stored_unknown),
+    chosen = options(arguments)
+    parts: dict[str, tuple[Part, Callable[[World, Case], str]]] = {
         "redis": (Redis(world), _shown_unknown),
-        "database": (database, lambda _case: _not_ready(world, "database")),
-        "channel": (Channel(world), _pending),
+        "database": (database, _not_ready),
+        "channel": (Channel(world), _waiting),
     }
-    wanted = {key.strip() for key in options.only.split(",") if key.strip()} or set(parts)
-    cases = []
-    for key, (part, look) in parts.items():
-        if key in wanted:
-            case = Case(key, part, lambda: "")
-            case.unknown = _bound(look, case)
-            cases.append(case)
+    if engine is not None:
+        parts = {"engine": (engine, _stored_unknown), **parts}
+    cases = [Case(key, *parts[key]) for key in chosen.only]
     names = [*HEALTHY, *(name for case in cases for name in (case.before, case.meanwhile))]
     _start(world, names)
     since = datetime.now(UTC)
     for case in cases:
         try:
-            _play(world, case, options.seconds, options.slack)
+            _play(world, case, chosen.seconds, chosen.slack)
         finally:
             case.part.give()
-    _repair(world, cases, options.slack)
-    return _judge(world, cases, since, options.seconds)
-
-
-def _bound(look: Callable[[Case], str], case: Case) -> Callable[[], str]:
-    return lambda: look(case)
+    _repair(world, cases, chosen.slack)
+    return _judge(world, cases, since, chosen.seconds)
 
 
 def _start(world: World, names: Sequence[str]) -> None:
@@ -129,7 +115,7 @@ def _play(world: World, case: Case, seconds: float, slack: float) -> None:
     os.kill(case.pid, signal.SIGUSR1)
     while time.monotonic() < gone + seconds:
         time.sleep(LOOK_S)
-        case.shown = case.unknown() or case.shown
+        case.shown = case.look(world, case) or case.shown
     print(f"{case.key} comes back; meanwhile: {case.shown or 'nothing shown'}", flush=True)
     case.part.give()
     back = time.monotonic()
@@ -162,32 +148,32 @@ def _await(look: Callable[[], T], within: float) -> T | None:
     return None
 
 
-def _stored_unknown(case: Case) -> str:
+def _stored_unknown(_world: World, case: Case) -> str:
     """The Engine is away: all its services are unknown."""
     expected = {*HEALTHY, case.before}
     return "services unknown" if expected <= set(seen.unknown(expected)) else ""
 
 
-def _shown_unknown(case: Case) -> str:
+def _shown_unknown(_world: World, _case: Case) -> str:
     """Nothing is collected: what the dashboard shows grows too old to be believed."""
     rows = {row.name: row for row in queries.service_rows(timezone.now())}
     old = all(rows[name].level is Level.UNKNOWN for name in HEALTHY)
     return "services unknown" if old else ""
 
 
-def _not_ready(world: World, part: str) -> str:
+def _not_ready(world: World, case: Case) -> str:
     """The database is away: no page can tell anything, and readiness says why."""
     try:
         answer = httpx.get(f"{world.product.url}/health/ready", timeout=10)
         checks = answer.json()["checks"]
     except (httpx.HTTPError, ValueError, KeyError):
         return ""
-    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and not checks[part]["ok"]:
-        return f"/health/ready: {part} fails"
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and not checks[case.key]["ok"]:
+        return f"/health/ready: {case.key} fails"
     return ""
 
 
-def _pending(case: Case) -> str:
+def _waiting(_world: World, case: Case) -> str:
     """The channel is away: the message waits in the outbox, with the error of its last try."""
     incident = seen.incident_of(case.meanwhile)
     waiting = Delivery.objects.filter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -19,6 +20,21 @@ from tests.engine import bridge, launch
 from tests.proof.world import Unplayable, World
 from tests.servers import listens, postgres_programs
 from tests.services import free_port, stop
+
+PARTS = ("engine", "redis", "database", "channel")
+
+
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the options of ``outages``; ``only`` becomes the tuple of parts to take away."""
+    parser = argparse.ArgumentParser(prog="make prove-outages")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long each part is away")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
+    parser.add_argument("--slack", type=float, default=1.0, help="stretches the times, on a busy machine")
+    found = parser.parse_args(arguments)
+    found.only = tuple(part.strip() for part in found.only.split(","))
+    if unknown := set(found.only) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return found
 
 
 class Part(Protocol):

@@ -127,7 +127,7 @@ def a_world(*, engine: str = "", **env: str) -> Iterator[World]:
         Unplayable: no Docker Engine answers and none can be started, or images cannot be made.
     """
     with (
-        an_engine() as host,
+        an_engine(engine) as host,
         tempfile.TemporaryDirectory(prefix="bw-proof-") as name,
         receiving() as receiver,
     ):
@@ -144,14 +144,29 @@ def a_world(*, engine: str = "", **env: str) -> Iterator[World]:
             make_images(client)
             print(f"Starting the product in {product.folder} on {host} …", flush=True)
             product.start(START_S)
-            os.environ.update(product.env)
-            os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-            django.setup()
+            _set_django_up(product)
             yield World(product, client, receiver, authority)
         finally:
-            product.close()
-            clean(client)
-            client.close()
+            try:
+                product.close()
+            finally:
+                clean(client)
+                client.close()
+
+
+def _set_django_up(product: Product) -> None:
+    """Let this process read the product's database.
+
+    Its environment is as before afterwards: by ``DATA_DIR`` the product's own processes are told from others.
+    """
+    before = dict(os.environ)
+    os.environ.update(product.env)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+    try:
+        django.setup()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
