@@ -237,7 +237,7 @@ def test_a_runtime_that_does_not_answer_for_a_minute_is_an_incident_of_its_own()
 
 
 def test_the_defaults_leave_edited_rules_alone_and_come_only_once() -> None:
-    migration = import_module("portal.monitoring.migrations.0004_default_rules")
+    migration = import_module("portal.monitoring.migrations.0009_default_rules")
     Rule.objects.filter(name="health-streak").update(open_above=5, severity="critical", ladder="")
     Rule.objects.filter(name="oom-killed").update(severity="info")
     Rule.objects.filter(name="slow-answer").delete()
