@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Max, QuerySet
 
+from incidents import quieting
 from incidents.lines import evidence_lines
 from incidents.models import OPEN_STATES, Incident, Notification, NotificationKind, Severity, State
 from incidents.models.channel import RANKS
@@ -25,7 +26,7 @@ def remind(*, now: datetime) -> list[Notification]:
     policy = settings.NOTIFY_POLICY
     unheard = Incident.objects.filter(state=State.DETECTED, import_key=None).exclude(severity=Severity.INFO)
     written = []
-    for incident in unheard.order_by("-opened_at")[:BATCH]:
+    for incident in _heard(unheard, now):
         number = reminder_due(policy, incident.burning_since, now)
         last = _last(incident)
         if not number or last is None or last.created_at > now - timedelta(seconds=policy.group_interval):
@@ -46,7 +47,7 @@ def tell_changes(*, now: datetime) -> list[Notification]:
     settled = now - timedelta(seconds=policy.group_wait)
     written = []
     open_now = Incident.objects.filter(state__in=OPEN_STATES, import_key=None, green_since=None)
-    for incident in open_now.order_by("-opened_at")[:BATCH]:
+    for incident in _heard(open_now, now):
         last = _last(incident)
         if last is None or last.created_at > now - timedelta(seconds=policy.group_interval):
             continue
@@ -61,6 +62,13 @@ def tell_changes(*, now: datetime) -> list[Notification]:
         number = (done.aggregate(last=Max("sequence"))["last"] or 0) + 1
         written.append(_follow(incident, NotificationKind.CHANGED, now, number, last))
     return written
+
+
+def _heard(incidents: QuerySet[Incident], now: datetime) -> list[Incident]:
+    """Return the newest of ``incidents`` but for those that are muted."""
+    newest = list(incidents.order_by("-opened_at")[:BATCH])
+    muted = quieting.muted([incident.number for incident in newest], now)
+    return [incident for incident in newest if incident.number not in muted]
 
 
 def _of_occurrence(incident: Incident) -> QuerySet[Notification]:

@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     """Order the tests for sharing; every worker must come to the same order."""
     yield
     if distribution.WORKER:
-        distribution.longest_first(items)
+        distribution.arrange(items)
 
 
 @pytest.hookimpl(optionalhook=True)

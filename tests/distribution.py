@@ -2,7 +2,9 @@
 
 A module's tests stay in one worker, one after the other, since they share servers. Tests of the one running
 product do so across modules, and so do all tests on a Docker Engine that every worker would use: they have
-fixed names in it. The process that shares the tests out knows only their names, hence the look at the source.
+fixed names in it. A test that commits ends with an empty database, in which the next one of its worker would
+miss the rows of the migrations; modules with such tests are one group, which is begun when no other is left.
+The process that shares the tests out knows only their names, hence the look at the source.
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ from tests.engine import machines_engine
 ROOT = Path(__file__).resolve().parent.parent
 #: Set by pytest-xdist in its workers.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+#: Marks and fixtures of pytest-django whose tests commit.
+COMMITS = re.compile(r"transaction=True|\btransactional_db\b|\blive_server\b")
+#: The group that is begun last.
+LAST = "what commits"
 USES_PRODUCT = re.compile(r"def test_\w+\([^)]*\bproduct: Product\b")
 
 
@@ -32,8 +38,8 @@ def group_of_module(source: str, name: str, shared_engine: bool) -> str:
     """Return the name of what a module's tests share; modules of one name run in one worker."""
     if USES_PRODUCT.search(source):
         return "product"
-    if shared_engine and "mark.docker" in source:
-        return "docker"
+    if COMMITS.search(source) or (shared_engine and "mark.docker" in source):
+        return LAST
     return name
 
 
@@ -48,13 +54,21 @@ def group_of(nodeid: str) -> str:
     return _group(nodeid.partition("::")[0])
 
 
-def longest_first(items: list[pytest.Item]) -> None:
-    """Put groups first whose slow tests may take the longest: a long one begun last keeps all waiting."""
+def arrange(items: list[pytest.Item]) -> None:
+    """Put groups first whose slow tests may take the longest: a long one begun last keeps all waiting.
+
+    Those that commit come last, in the order of pytest-django: what commits after what rolls back.
+    """
     allowed: dict[str, float] = {}
     for item in items:
         group = group_of(item.nodeid)
         allowed[group] = allowed.get(group, 0.0) + _allowed(item)
-    items.sort(key=lambda item: -allowed[group_of(item.nodeid)])
+
+    def rank(item: pytest.Item) -> tuple[bool, float]:
+        group = group_of(item.nodeid)
+        return group == LAST, -allowed[group]
+
+    items.sort(key=rank)
 
 
 def _allowed(item: pytest.Item) -> float:

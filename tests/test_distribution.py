@@ -1,4 +1,4 @@
-"""What belongs together runs in one worker, and what may take long comes first."""
+"""What belongs together runs in one worker; what may take long comes first, what commits comes last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import distribution
-from tests.distribution import ROOT, group_of, group_of_module
+from tests.distribution import LAST, ROOT, group_of, group_of_module
 
 PRODUCT = "def test_it(\n    chromium: Chromium,\n    product: Product,\n) -> None: ..."
 DOCKER = "@pytest.mark.docker\ndef test_it(docker_host: str) -> None: ..."
@@ -38,10 +38,19 @@ def test_a_module_stays_together_and_by_itself() -> None:
         (PRODUCT, True, "product"),
         (PRODUCT.replace("test_it", "_play"), True, "a.py"),
         (DOCKER, False, "a.py"),
-        (DOCKER, True, "docker"),
+        (DOCKER, True, LAST),
+        ("@pytest.mark.django_db(transaction=True)", False, LAST),
         ("", True, "a.py"),
     ],
-    ids=["product", "product, one Engine", "its own product", "own Engine", "one Engine", "nothing shared"],
+    ids=[
+        "product",
+        "product, one Engine",
+        "its own product",
+        "own Engine",
+        "one Engine",
+        "commits",
+        "nothing shared",
+    ],
 )
 def test_what_several_modules_share_is_used_by_one_worker(
     source: str, shared_engine: bool, group: str
@@ -65,8 +74,21 @@ def test_the_group_that_may_take_longest_comes_first_and_keeps_its_order() -> No
         Item("slow.py::test_2"),
         Item("long.py::test_1", pytest.mark.slow, pytest.mark.timeout(300)),
     ]
-    distribution.longest_first(items)  # type: ignore[arg-type] # what is asked of an item
+    distribution.arrange(items)  # type: ignore[arg-type] # what is asked of an item
 
     assert [item.nodeid for item in items] == [
         *("long.py::test_1", "slow.py::test_1", "slow.py::test_2", "quick.py::test_1")
     ]
+
+
+def test_modules_that_commit_are_one_group_which_comes_last() -> None:
+    names = [
+        "tests/gateway/test_consumer.py",
+        "tests/gateway/test_feed_chain.py",
+        "tests/gateway/test_api.py",
+    ]
+    items = [Item(f"{name}::test_1", pytest.mark.slow) for name in names]
+    distribution.arrange(items)  # type: ignore[arg-type] # what is asked of an item
+
+    assert [item.nodeid.partition("::")[0] for item in items] == [names[2], names[0], names[1]]
+    assert group_of(names[0]) == group_of(names[1]) == LAST

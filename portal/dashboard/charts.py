@@ -114,4 +114,8 @@ def _text(event: history.Event) -> str:
         return words[event.kind] % {"number": number, "title": event.text}
     if event.kind == "restarted":
         return _("Restarted (%(count)s×)") % {"count": event.text}
-    return event.text
+    if event.kind == "crashed":
+        return _("Crashed with exit code %(code)s") % {"code": event.text}
+    return {"changed": _("Started with another configuration"), "oom": _("Killed for want of memory")}[
+        event.kind
+    ]

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
@@ -41,7 +41,7 @@ class RuleAdmin(HasHistory, HistoryAdmin):
     list_editable = ["open_above", "close_below", "open_after", "close_after", "enabled"]
     search_fields = ["name", "service_pattern"]
     actions = ["fire_for_test"]
-    change_form_after_template = "admin/monitoring/rule_tools.html"
+    change_form_outer_before_template = "admin/monitoring/rule_tools.html"
     fieldsets = [
         (None, {"fields": ["name", "kind", "severity", "service_pattern", "opens_incident", "enabled"]}),
         (
@@ -122,13 +122,13 @@ class RuleAdmin(HasHistory, HistoryAdmin):
     def _fire(self, request: HttpRequest, rules: list[Rule]) -> None:
         for rule in rules:
             if testfire.fire(rule):
-                self.log_change(request, rule, [_now("Fired for a test")])
+                self.log_change(request, rule, [gettext("Fired for a test")])
                 messages.success(
-                    request, _now("A test of %(rule)s is on its way to every channel.") % _of(rule)
+                    request, gettext("A test of %(rule)s is on its way to every channel.") % _of(rule)
                 )
             else:
                 messages.error(
-                    request, _now("No channel is set: add one, then fire %(rule)s for a test.") % _of(rule)
+                    request, gettext("No channel is set: add one, then fire %(rule)s for a test.") % _of(rule)
                 )
 
     @display(description=_("severity"), label=SEVERITY_COLOURS, ordering="severity")  # type: ignore[untyped-decorator] # unfold: no types

@@ -25,8 +25,8 @@ RECENT_MAX = 500
 #: Events kept of one service, beside their age (``services.EVENTS_FOR``), and services looked at in one run.
 KEPT_PER_SERVICE = 5_000
 PRUNED_SERVICES = 200
-#: Exit codes of an end that is no crash by itself.
-_CLEAN = (0,)
+#: Exit codes of an orderly end: 0, and those of SIGINT, SIGKILL and SIGTERM.
+_ORDERLY = frozenset({0, 130, 137, 143})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,13 @@ class ContainerEvent:
 
     @property
     def is_crash(self) -> bool:
-        """Whether it ended by itself with an error: nobody stopped or killed it."""
-        return self.action == EventAction.DIE and self.on_purpose is False and self.exit_code not in _CLEAN
+        """Whether it ended by itself with an error: nobody stopped or killed it.
+
+        Where the runtime cannot tell, the exit codes of the signals that a stop sends count as a stop.
+        """
+        if self.action != EventAction.DIE or self.on_purpose:
+            return False
+        return self.exit_code != 0 if self.on_purpose is False else self.exit_code not in _ORDERLY
 
     @property
     def is_oom(self) -> bool:

@@ -16,7 +16,7 @@ from django.db.models import Q
 from incidents.models import Incident
 from portal.monitoring import retention, rollups
 from portal.monitoring.folding import Pair, Point, fold
-from portal.monitoring.models import Endpoint, Service
+from portal.monitoring.models import Endpoint, EventAction, Service
 
 POINTS_MAX = 400
 ENDPOINTS_MAX = 8
@@ -55,7 +55,8 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A mark on the time axis; ``kind``: ``opened``, ``reopened``, ``resolved``, ``restarted``."""
+    """A mark on the time axis; ``kind``: ``opened``, ``reopened``, ``resolved``, ``restarted``, ``changed``,
+    ``crashed``, ``oom``."""
 
     at: float
     kind: str
@@ -112,7 +113,7 @@ def choose(start: datetime, end: datetime, now: datetime) -> Window:
 
 
 def read(service: Service, start: datetime, end: datetime, now: datetime) -> History:
-    """Return the history of ``service``: five queries, six near the present.
+    """Return the history of ``service``: seven queries, eight near the present.
 
     Raises:
         BadWindow: see :func:`choose`.
@@ -123,7 +124,12 @@ def read(service: Service, start: datetime, end: datetime, now: datetime) -> His
     endpoints = list(Endpoint.objects.filter(service=service, enabled=True).order_by("name")[:ENDPOINTS_MAX])
     probed = _points(rollups.ENDPOINTS, [one.pk for one in endpoints], window, now)
     metrics = tuple(metric.raw for metric in source.metrics)
-    events = [*_incidents(service, window), *_restarts(metrics, points)]
+    events = [
+        *_incidents(service, window),
+        *_restarts(metrics, points),
+        *_changes(service, window),
+        *_ends(service, window),
+    ]
     events.sort(key=lambda event: event.at)
     return History(
         window=window,
@@ -201,6 +207,30 @@ def _restarts(metrics: Sequence[str], points: Sequence[Point]) -> Iterator[Event
         if last is not None and pair[1] > last:
             yield Event(point.at, "restarted", text=str(round(pair[1] - last)))
         last = pair[1]
+
+
+def _changes(service: Service, window: Window) -> Iterator[Event]:
+    """Yield a mark where the service was first started with another configuration than before."""
+    starts = service.snapshots.order_by("first_at").values_list("first_at", flat=True)
+    for at in list(starts)[1:]:
+        if window.start <= at < window.end:
+            yield Event(at.timestamp(), "changed")
+
+
+def _ends(service: Service, window: Window) -> Iterator[Event]:
+    """Yield a mark for each crash and each kill for want of memory, the newest when there are many."""
+    told = service.events.filter(
+        Q(action=EventAction.OOM) | Q(action=EventAction.DIE, on_purpose=False) & ~Q(exit_code=0),
+        at__gte=window.start,
+        at__lt=window.end,
+    ).order_by("-at")[:EVENTS_MAX]
+    for row in told:
+        if row.action == EventAction.OOM:
+            yield Event(row.at.timestamp(), "oom")
+        else:
+            yield Event(
+                row.at.timestamp(), "crashed", text="—" if row.exit_code is None else str(row.exit_code)
+            )
 
 
 def time(at: float) -> datetime:

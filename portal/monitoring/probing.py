@@ -145,15 +145,15 @@ def _write(endpoint: Endpoint, reading: ProbeReading | None) -> bool:
     endpoint.detail, endpoint.status = reading.detail[:300], reading.status
     endpoint.first_frame_ms, endpoint.close_code = reading.first_frame_ms, reading.close_code
     endpoint.expires_at = reading.expires_at
-    recovering = bool(reading.ok and endpoint.failures)
+    recovered = reading.ok is True and endpoint.failures > 0
     if reading.ok is not None:
         endpoint.failures = 0 if reading.ok else endpoint.failures + 1
     unsure = max(endpoint.failures, schedule.CONFIRMATIONS + 1) if reading.ok is None else endpoint.failures
     delay = schedule.delay_s(
         failures=unsure,
-        recovering=recovering,
         interval_s=endpoint.interval_s,
         random=random.random(),  # noqa: S311 - spreads probes, no secret
+        recovered=recovered,
     )
     stale = schedule.stale_after_s(endpoint.interval_s, endpoint.timeout_s)
     endpoint.next_at = timezone.now() + timedelta(seconds=delay)

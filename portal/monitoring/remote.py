@@ -168,10 +168,14 @@ class Remote:
 
     def _note(self, item: Item, reading: ProbeReading | None) -> None:
         reading = reading or unknown("prober error")
+        recovered = reading.ok is True and item.failures > 0
         if reading.ok is not None:
             item.failures = 0 if reading.ok else item.failures + 1
         item.due = time.monotonic() + schedule.delay_s(
-            failures=item.failures, interval_s=item.interval_s, random=self._jitter()
+            failures=item.failures,
+            interval_s=item.interval_s,
+            random=self._jitter(),
+            recovered=recovered,
         )
         if len(self._queue) == QUEUE_MAX:
             logger.warning("the oldest of %d waiting results was dropped", QUEUE_MAX)

@@ -147,6 +147,7 @@ def measured(state: ServiceState) -> dict[str, Any]:
         "log_rate_is_lower_bound": state.log_rate_is_lower_bound,
         "top_template": state.top_template,
         "top_template_share": state.top_template_share,
+        "rising_template": state.rising_template,
     }
 
 

@@ -45,7 +45,9 @@ def start(*, now: datetime, by: AbstractBaseUser | None = None) -> SelfTest:
     except IntegrityError as error:
         raise AlreadyRunning(_("A self-test is running already.")) from error
     if not engine.evaluate([_sample(test, now, 1.0)]):
-        _end(test, now, SelfTestState.FAILED, _("No rule took the sample: the rule “self-test” is off."))
+        _end(
+            test, now, SelfTestState.FAILED, _("No rule took the sample: the rule “alarm-self-test” is off.")
+        )
     return test
 
 

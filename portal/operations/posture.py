@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from incidents import checklist
+from incidents import channels, checklist
 from incidents.models import ChecklistItem, ItemState, Outcome
 from incidents.registry import Verdict, Verifier
 from portal.monitoring.models import Endpoint, Rule, RuleKind, RunState, RuntimeKind, Service
@@ -180,13 +180,8 @@ def _matches(rule: Rule, names: tuple[set[str], set[str]]) -> bool:
     return any(fnmatchcase(name, rule.service_pattern) for name in looked_at)
 
 
-def has_channel() -> bool:
-    """Whether anybody is told about incidents."""
-    return bool(settings.NOTIFY_URLS)
-
-
 def _channel(items: Mapping[str, ChecklistItem]) -> Section:
-    found = has_channel()
+    found = channels.is_any_set()
     finding = Finding(
         check=CHANNEL,
         target="",
@@ -261,7 +256,7 @@ def check_rule(target: str, _parameters: Mapping[str, Any]) -> Verdict:
 
 def check_channel(_target: str, _parameters: Mapping[str, Any]) -> Verdict:
     """Check that a notification channel is set."""
-    if has_channel():
+    if channels.is_any_set():
         return Verdict(Outcome.PASS, _("a channel is set"), "NOTIFY_URLS")
     return Verdict(Outcome.FAIL, _("no channel"), "NOTIFY_URLS")
 

@@ -9,26 +9,34 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import redis
 from celery import Celery
 from django.conf import settings
+from django.db import connection
+from django.utils import timezone
 
 from tests.conditions import wait_until
+from tests.incidents.conftest import fire
 from tests.incidents.hook import Hook, receiver
 from tests.services import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(420),
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("english"),
+]
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPENED = "[Warning] INC-1 api-gateway: 헬스체크 연속 실패"
 FIRE = """
-import sys
 from django.utils import timezone
 from datetime import timedelta
 from tests.incidents.conftest import fire
-fire(fingerprint=sys.argv[-1], at=timezone.now() - timedelta(seconds=60))
+fire(fingerprint="another", at=timezone.now() - timedelta(seconds=60))
 """
 
 
@@ -50,23 +58,20 @@ class Site:
         self.redis = redis.Redis.from_url(self.environment["REDIS_URL"])
         self.redis.flushdb()
         self.broker = Celery(broker=self.environment["REDIS_URL"], set_as_current=False)
-        # The lease is shorter than the checks allow.
-        self.run("migrate", "--verbosity", "0", "--skip-checks")
+        # The worker gets the database of this test, its first incident included.
+        fire(at=timezone.now() - timedelta(seconds=60))
+        connection.ensure_connection()
+        with closing(sqlite3.connect(folder / "bonghwa.sqlite3")) as copy:
+            connection.connection.backup(copy)
         self.worker: subprocess.Popen[bytes] | None = None
 
-    def run(self, *arguments: str) -> str:
-        command = [sys.executable, "manage.py", *arguments]
+    def fire_another(self) -> None:
+        """Raise a second incident in the worker's database."""
+        command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", FIRE]
         done = subprocess.run(  # noqa: S603 - our own program
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=90
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def shell(self, code: str) -> str:
-        return self.run("shell", "--no-imports", "-c", code)
-
-    def fire(self, fingerprint: str) -> None:
-        self.shell(FIRE.replace("sys.argv[-1]", repr(fingerprint)))
 
     def states(self) -> list[list[object]]:
         """Return state and tries of each delivery, as the worker committed them."""
@@ -89,14 +94,15 @@ class Site:
             "-n",
             "t@t",
         ]
-        self.worker = subprocess.Popen(  # noqa: S603 - our own program
-            [*command, "--without-gossip", "--without-mingle"],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with (self.folder / "worker.log").open("ab") as log:
+            self.worker = subprocess.Popen(  # noqa: S603 - our own program
+                [*command, "--without-gossip", "--without-mingle"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def kill(self) -> None:
         """SIGKILL the worker and its children."""
@@ -132,7 +138,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_a_channel_that_comes_back_gets_its_message_once(site: Site) -> None:
-    site.fire("one")
     site.start()
 
     def tried(times: int) -> bool:
@@ -140,12 +145,12 @@ def test_a_channel_that_comes_back_gets_its_message_once(site: Site) -> None:
         found = site.states()
         return bool(found) and int(str(found[0][1])) >= times
 
-    wait_until(lambda: tried(2), 90, "the worker tried twice in vain")
+    wait_until(lambda: tried(2), 150, "the worker tried twice in vain")
     port = int(site.environment["NOTIFY_URLS"].split(":")[2].split("/")[0])
     with receiver(port=port) as hook:
         wait_until(lambda: site.tick() and site.states()[0][0] == "sent", 60, "it was delivered")
         site.tick()
-        site.fire("two")
+        site.fire_another()
         wait_until(lambda: site.tick() and [one[0] for one in site.states()] == ["sent"] * 2, 60, "both")
 
         assert (hook.calls, hook.titles.count(OPENED)) == (2, 1)
@@ -155,15 +160,14 @@ def test_a_worker_killed_while_it_sends_makes_no_second_message(site: Site) -> N
     port = int(site.environment["NOTIFY_URLS"].split(":")[2].split("/")[0])
     with receiver(port=port) as hook:
         hook.go.clear()
-        site.fire("one")
         site.start()
         site.tick()
-        wait_until(lambda: _called(hook), 60, "the message is on its way")
+        wait_until(lambda: _called(hook), 150, "the message is on its way")
         site.kill()
         hook.go.set()
         site.start()
-        wait_until(lambda: site.tick() and site.states()[0][0] == "uncertain", 60, "the claim was found lost")
-        site.fire("two")
+        wait_until(lambda: site.tick() and site.states()[0][0] == "uncertain", 90, "the claim was found lost")
+        site.fire_another()
         wait_until(lambda: site.tick() and len(site.states()) == 2 and site.states()[1][0] == "sent", 60, "2")
 
         assert hook.calls == 2

@@ -59,6 +59,15 @@ def test_a_rule_is_tried_from_its_form_before_it_is_saved(admin: Client) -> None
     assert not Rule.objects.filter(name="mine").exists()
 
 
+def test_enter_in_the_form_presses_neither_button(admin: Client) -> None:
+    rule = Rule.objects.get(name="cpu-sustained")
+    page = admin.get(url("monitoring_rule", "change", rule.pk)).content.decode()
+    tools, form = page.index("dry-run-result"), page.index('id="rule_form"')
+    assert tools < form, "they are no part of the rule's form"
+    assert 'hx-include="#rule_form"' in page
+    assert f'action="{reverse("admin:monitoring_rule_test_fire", args=[rule.pk])}"' in page
+
+
 def test_a_form_that_is_wrong_is_told_what_is(admin: Client) -> None:
     address = reverse("admin:monitoring_rule_dry_run")
     page = admin.post(address, {"name": "x", "ladder": "10=red", "kind": "cpu"}).content.decode()

@@ -215,7 +215,7 @@ def test_a_settled_container_leaves_the_crashes_of_the_one_it_replaced_behind(
 def test_a_clean_end_and_one_that_was_asked_for_are_no_crashes() -> None:
     ends = [(0, False), (137, True), (1, None), (1, False), (137, False)]
     rows = [ContainerEvent(at=NOW, action="die", exit_code=code, on_purpose=why) for code, why in ends]
-    assert events.crashes(rows) == rows[3:]
+    assert events.crashes(rows) == rows[2:]
 
 
 @pytest.mark.django_db

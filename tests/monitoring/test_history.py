@@ -12,12 +12,15 @@ from portal.monitoring import history, rollups
 from portal.monitoring.folding import window
 from portal.monitoring.history import BadWindow, choose
 from portal.monitoring.models import (
+    ConfigSnapshot,
     Endpoint,
+    EventAction,
     Observation,
     ProbeKind,
     ProbeResult,
     RuntimeKind,
     Service,
+    ServiceEvent,
     ServiceHour,
     ServiceMinute,
 )
@@ -129,12 +132,29 @@ def test_events_of_the_window_are_marked(watched: Service) -> None:
             service=watched, at=NOW - minutes * MINUTE, memory_bytes=1, restart_count=count
         )
 
+    for key, minutes in (("old", 90), ("first", 45), ("second", 5)):
+        at = NOW - minutes * MINUTE
+        ConfigSnapshot.objects.create(service=watched, content_hash=key, first_at=at, last_at=at)
+    for key, action, code, asked in (
+        ("a", EventAction.DIE, 3, False),
+        ("b", EventAction.DIE, 143, True),
+        ("c", EventAction.OOM, None, None),
+    ):
+        ServiceEvent.objects.create(
+            service=watched, runtime="docker", key=key, name="api", at=NOW - 2 * MINUTE, action=action,
+            exit_code=code, on_purpose=asked,
+        )  # fmt: skip
+
     found = history.read(watched, NOW - HOUR, NOW, NOW)
 
     assert [(event.kind, event.number, event.text) for event in found.events] == [
+        ("changed", None, ""),
         ("resolved", 1, "loop"),
         ("opened", 2, "loop"),
         ("restarted", None, "2"),
+        ("changed", None, ""),
+        ("oom", None, ""),
+        ("crashed", None, "3"),
     ]
 
 
@@ -158,9 +178,9 @@ def test_probes_of_each_endpoint_come_on_the_same_axis(watched: Service) -> None
 
 
 @pytest.mark.django_db
-def test_a_history_takes_six_queries_at_most(watched: Service, django_assert_max_num_queries) -> None:
+def test_a_history_takes_eight_queries_at_most(watched: Service, django_assert_max_num_queries) -> None:
     now = timezone.now()
     Endpoint.objects.create(service=watched, name="e", kind=ProbeKind.HTTP, url="http://127.0.0.1/")
     for span in (HOUR, 6 * HOUR, 30 * DAY):
-        with django_assert_max_num_queries(6):
+        with django_assert_max_num_queries(8):
             history.read(watched, now - span, now, now)

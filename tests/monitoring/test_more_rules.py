@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -92,13 +93,14 @@ def test_events_tell_of_crashes_and_kills_that_a_restart_hides() -> None:
     stage = Stage()
     stage.sweep()
     service = Service.objects.select_related("state").get()
+    event = partial(ContainerEvent, runtime_id=service.runtime_id, at=NOW)
     events = [
-        ContainerEvent(action="die", at=NOW, exit_code=0, on_purpose=False),
-        ContainerEvent(action="die", at=NOW, exit_code=143, on_purpose=True),
-        ContainerEvent(action="die", at=NOW, exit_code=137, on_purpose=None),
-        ContainerEvent(action="oom", at=NOW),
-        ContainerEvent(action="die", at=NOW + timedelta(seconds=1), exit_code=3, on_purpose=False),
-        ContainerEvent(action="health_status", at=NOW),
+        event(action="die", exit_code=0, on_purpose=False),
+        event(action="die", exit_code=143, on_purpose=True),
+        event(action="die", exit_code=137, on_purpose=None),
+        event(action="oom"),
+        event(action="die", at=NOW + timedelta(seconds=1), exit_code=3, on_purpose=False),
+        event(action="health_status"),
     ]
     samples = of_service(service, service.state, stage.reading(), events)
     engine.evaluate(list(samples))
@@ -108,6 +110,39 @@ def test_events_tell_of_crashes_and_kills_that_a_restart_hides() -> None:
     assert {
         sample.kind.value: sample.value for sample in of_service(service, service.state, stage.reading(), [])
     }["crash"] == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "on_purpose", "crash"),
+    [
+        (0, None, 0),
+        (143, None, 0),
+        (1, None, 1),
+        (1, True, 0),
+        (137, False, 1),
+        (0, False, 0),
+        (143, True, 0),
+    ],
+)
+def test_an_end_with_an_error_that_nobody_asked_for_is_a_crash(
+    code: int, on_purpose: bool | None, crash: int
+) -> None:
+    ended = ContainerEvent(action="die", at=NOW, exit_code=code, on_purpose=on_purpose)
+    assert ended.is_crash == bool(crash)
+
+
+def test_a_template_that_rises_shows_with_its_words() -> None:
+    stage = Stage()
+    stage.sweep()
+    service = Service.objects.select_related("state").get()
+    service.state.rising_factor = 12.0
+    service.state.rising_template = "order <n> rejected"
+    for second in range(3):
+        stage.at = NOW + timedelta(seconds=10 + 5 * second)
+        engine.evaluate(list(of_service(service, service.state, stage.reading())))
+    alert = Alert.objects.get(rule__name="log-message-rising")
+    assert "order <n> rejected" in alert.text
+    assert alert.incident_number is None
 
 
 def test_one_message_that_is_most_of_a_busy_log_shows() -> None:
@@ -202,7 +237,7 @@ def test_a_runtime_that_does_not_answer_for_a_minute_is_an_incident_of_its_own()
 
 
 def test_the_defaults_leave_edited_rules_alone_and_come_only_once() -> None:
-    migration = import_module("portal.monitoring.migrations.0004_default_rules")
+    migration = import_module("portal.monitoring.migrations.0009_default_rules")
     Rule.objects.filter(name="health-streak").update(open_above=5, severity="critical", ladder="")
     Rule.objects.filter(name="oom-killed").update(severity="info")
     Rule.objects.filter(name="slow-answer").delete()

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from incidents.models import Notification
+from incidents import followups
+from incidents.models import Notification, NotificationKind
 from incidents.quieting import muted
 from portal.monitoring import alerting
 from portal.monitoring.models import Alert, Service, Silence
@@ -65,3 +66,15 @@ def test_dependents_do_not_keep_the_incident_of_an_acknowledged_cause_loud(burni
     assert now_muted() == {incident().number}
     Alert.objects.filter(suppressed_by=None).update(closed_at=NOW)
     assert now_muted() == set(), "only they are left burning"
+
+
+def test_a_muted_incident_gets_no_reminder_and_the_end_of_the_silence_brings_it(burning: Stage) -> None:
+    later = NOW + timedelta(minutes=6)
+    Notification.objects.update(created_at=NOW - timedelta(minutes=30))
+    silence = Silence.objects.create(
+        service_pattern=NAME, starts_at=NOW, until=NOW + timedelta(minutes=10), reason="deploy"
+    )
+    assert followups.remind(now=later) == []
+    silence.delete()
+    (reminder,) = followups.remind(now=later)
+    assert reminder.kind == NotificationKind.REMINDER

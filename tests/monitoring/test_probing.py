@@ -105,7 +105,7 @@ def test_a_healthy_endpoint_waits_a_minute_and_a_failing_one_twenty_seconds_afte
     assert [round(waits(row, bad)) for _look in range(2)] == [3, 3]
     assert 14 < waits(row, bad) <= 19
     assert 14 < waits(row, unknown("no network")) <= 19
-    assert round(waits(row, good)) == 3, "recovery is confirmed as soon as a failure is"
+    assert round(waits(row, good)) == 3, "two passes close an alert"
     assert 44 < waits(row, good) <= 57
 
 

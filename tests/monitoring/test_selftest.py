@@ -102,7 +102,7 @@ def test_a_message_that_nobody_delivers_fails_after_its_time(hook: Hook) -> None
 
 
 def test_a_switched_off_rule_is_a_failure_at_once(hook: Hook) -> None:
-    Rule.objects.filter(name="self-test").update(enabled=False)
+    Rule.objects.filter(name="alarm-self-test").update(enabled=False)
     test = selftest.start(now=timezone.now())
     assert test.state == SelfTestState.FAILED
     assert "self-test" in test.detail
@@ -146,6 +146,6 @@ def test_the_command_prints_the_result_and_fails_with_it(hook: Hook, monkeypatch
     call_command("selftest", "--json", stdout=out)
     assert json.loads(out.getvalue())["state"] == "passed"
 
-    Rule.objects.filter(name="self-test").update(enabled=False)
+    Rule.objects.filter(name="alarm-self-test").update(enabled=False)
     with pytest.raises(CommandError, match="self-test"):
         call_command("selftest", stdout=StringIO())

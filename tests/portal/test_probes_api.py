@@ -37,7 +37,7 @@ class Caller:
     """Whoever holds a token."""
 
     def __init__(self, token: str) -> None:
-        self.client = Client(headers={"authorization": f"Bearer {token}"})
+        self.client = Client(headers={"authorization": f"Bearer {token}", "accept-language": "en"})
 
     def assigned(self) -> Any:
         """Fetch the list."""

@@ -6,7 +6,7 @@ from django.db import migrations
 SCHEDULE = {
     "Watch beat and workers (collect)": ("portal.watch", "collect", 15),
     "Watch beat and workers (ops)": ("portal.watch", "ops", 15),
-    "Dead-man ping": ("portal.dead_man", "ops", 60),
+    "Ping the dead-man URL": ("portal.dead_man", "ops", 60),
 }
 
 

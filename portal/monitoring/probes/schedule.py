@@ -5,7 +5,8 @@ from __future__ import annotations
 #: Seconds between two probes of a healthy endpoint unless its row says otherwise, and of a failing one.
 INTERVAL_S = 60.0
 FAILING_S = 20.0
-#: A fresh failure is looked at again this soon, so many times: three failures open an alert.
+#: A change is looked at again this soon: a fresh failure so many times, a fresh pass once. Three failures
+#: open an alert and two passes close it.
 CONFIRM_S = 3.0
 CONFIRMATIONS = 2
 #: Bounds of a row's own interval.
@@ -16,20 +17,18 @@ JITTER = (0.75, 0.95)
 STALE_INTERVALS = 3
 
 
-def delay_s(*, failures: int, interval_s: float, random: float, recovering: bool = False) -> float:
+def delay_s(*, failures: int, interval_s: float, random: float, recovered: bool = False) -> float:
     """Return the seconds until the next probe after ``failures`` in a row; ``random`` is in [0, 1).
 
-    ``recovering``: this was the first pass after failures, which is confirmed as soon as a fresh failure.
+    ``recovered`` marks the first pass after failures.
     """
     interval = bounded(interval_s)
     low, high = JITTER
     spread = low + (high - low) * random
-    if recovering:
+    if recovered or 0 < failures <= CONFIRMATIONS:
         return CONFIRM_S
     if failures == 0:
         return interval * spread
-    if failures <= CONFIRMATIONS:
-        return CONFIRM_S
     return min(interval, FAILING_S) * spread
 
 

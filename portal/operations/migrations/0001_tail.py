@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('monitoring', '0003_logs'),
+        ('monitoring', '0007_logs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,6 +1,7 @@
 /* One chart of a service's history, drawn by Chart.js. Colours follow the theme; nothing is told by colour alone. */
 const MARKS = {
   opened: ["▲", []], reopened: ["▲", []], resolved: ["✓", [2, 3]], restarted: ["↻", [6, 3]], changed: ["◆", [1, 4]],
+  crashed: ["✕", []], oom: ["✕", [4, 2]],
 };
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [1, 4], [10, 4], [4, 4], [12, 3, 3, 3]];
 const POINTS = ["circle", "triangle", "rect", "rectRot", "star", "cross", "crossRot", "dash"];
@@ -27,7 +28,7 @@ const marks = {
       const at = x.getPixelForValue(event.at);
       if (at < area.left || at > area.right) continue;
       const [sign, dash] = MARKS[event.kind] ?? MARKS.changed;
-      const tone = { opened: tones.bad, reopened: tones.bad, resolved: tones.good }[event.kind] ?? tones.mark;
+      const tone = { opened: tones.bad, reopened: tones.bad, crashed: tones.bad, oom: tones.bad, resolved: tones.good }[event.kind] ?? tones.mark;
       ctx.strokeStyle = ctx.fillStyle = tone;
       ctx.setLineDash(dash);
       ctx.beginPath();

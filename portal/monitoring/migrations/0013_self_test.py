@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-RULE = "self-test"
+RULE = "alarm-self-test"
 SETTLE, WEEKLY = "Settle self-tests", "Weekly self-test"
 SETTLE_S = 15
 
@@ -53,7 +53,7 @@ def remove(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("monitoring", "0005_self_test_rule"),
+        ("monitoring", "0012_rule_kinds"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
     operations = [migrations.RunPython(add, remove)]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('monitoring', '0004_history_schedule'),
+        ('monitoring', '0011_history_schedule'),
     ]
 
     operations = [

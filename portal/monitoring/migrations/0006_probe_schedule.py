@@ -21,7 +21,7 @@ def update(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("monitoring", "0003_probes"),
+        ("monitoring", "0005_probes"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
     operations = [migrations.RunPython(update, migrations.RunPython.noop)]

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('monitoring', '0003_logs'),
+        ('monitoring', '0007_logs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -57,5 +57,5 @@ def remove(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("monitoring", "0003_rules")]
+    dependencies = [("monitoring", "0008_rules")]
     operations = [migrations.RunPython(add, remove)]

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('monitoring', '0004_default_rules'),
+        ('monitoring', '0009_default_rules'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('monitoring', '0004_probe_schedule'),
+        ('monitoring', '0006_probe_schedule'),
     ]
 
     operations = [
