@@ -17,11 +17,11 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from examples.outage import image
-from examples.outage.stage import free_port
 from tests.e2e.product import Product
 from tests.engine import machines_engine, own_engine, rootfs
 from tests.monitoring.certificates import Authority
 from tests.receiver import Receiver, receiving
+from tests.services import free_port
 
 MARK = "bonghwa.proof"
 PYTHON = "bonghwa-proof-python"
