@@ -75,7 +75,7 @@ def catalogue(windows: dict[str, float]) -> Sequence[Fault]:
         Fault(
             key="hot-loop",
             title="hot retry loop, health check fails",
-            start=lambda world, name: world.run(name, "hot-loop", check_s=5),
+            start=lambda world, name: world.run(name, "hot-loop", check_s=5, patience_s=2),
             inject=begin, repair=restart, target_s=60, heavy=True,
         ),
         Fault(
@@ -115,7 +115,7 @@ def catalogue(windows: dict[str, float]) -> Sequence[Fault]:
         Fault(
             key="hung-check",
             title="hung health check",
-            start=lambda world, name: world.run(name, "hang", check_s=5),
+            start=lambda world, name: world.run(name, "hang", check_s=5, patience_s=2),
             inject=begin, repair=restart, target_s=60,
         ),
         Fault(

@@ -92,7 +92,9 @@ def main(world: World, arguments: Sequence[str]) -> int:
     chosen = [fault.stretched(options.slack) for fault in known if not wanted or fault.key in wanted]
     cases = [Case(fault, options.hold) for fault in chosen]
     _start(world, cases)
-    Endpoint.objects.filter(from_label=True).update(interval_s=options.probe_interval, next_at=None)
+    if options.probe_interval != PROBE_INTERVAL_S:
+        # Due at once, as the next one was planned with the interval before.
+        Endpoint.objects.filter(from_label=True).update(interval_s=options.probe_interval, next_at=None)
     since = datetime.now(UTC)
     with a_crowd(world) if options.crowd else nullcontext() as crowd:
         _play(world, cases)

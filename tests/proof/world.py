@@ -50,10 +50,20 @@ class World:
     authority: Authority
     ports: dict[str, int] = field(default_factory=dict)
 
-    def run(self, name: str, mode: str, *, probe: str = "", check_s: float = 0, **more: Any) -> Container:
+    def run(
+        self,
+        name: str,
+        mode: str,
+        *,
+        probe: str = "",
+        check_s: float = 0,
+        patience_s: float = 10,
+        **more: Any,
+    ) -> Container:
         """Start the proof's program as a container; ``probe`` is the label of an endpoint on its port.
 
-        ``check_s`` is the interval of its health check, 0 for none. The port stays when the name does.
+        ``check_s`` is the interval of its health check, 0 for none, and ``patience_s`` the check's timeout.
+        The port stays when the name does.
         """
         port = self.ports.setdefault(name, free_port())
         schemes = {"http": "http", "ws": "ws", "tls": "tls"}
@@ -63,7 +73,7 @@ class World:
             more["healthcheck"] = {
                 "test": ["CMD", "/usr/bin/python3", "-S", "/app/health.py"],
                 "interval": int(check_s * SECOND_NS),
-                "timeout": 2 * SECOND_NS,
+                "timeout": int(patience_s * SECOND_NS),
                 "retries": 3,
             }
         if probe or check_s:
@@ -79,7 +89,7 @@ class World:
             more["healthcheck"] = {
                 "test": ["CMD-SHELL", check],
                 "interval": int(check_s * SECOND_NS),
-                "timeout": 5 * SECOND_NS,
+                "timeout": 10 * SECOND_NS,
                 "retries": 3,
                 **more.pop("healthcheck", {}),
             }
