@@ -17,6 +17,8 @@ from tests.together import await_the_others
 def main(url: str) -> int:
     """Wait for the word to go, then deliver what is due."""
     notifications, timezone = import_module("incidents.notifications"), import_module("django.utils.timezone")
+    # The winner is held until the losers are done, however long a busy machine takes for that.
+    notifications.SEND_S = 120.0  # type: ignore[attr-defined] # the module's own
     await_the_others()
     delivered: int = notifications.deliver(now=timezone.now(), urls=[url])
     return delivered

@@ -40,7 +40,7 @@ def race(hook, folder, database):
         migrated(folder / NAME)
     manage(environment, "shell", "--no-imports", "-c", FIRE)
     hook.go.clear()
-    workers = start([["-m", "tests.incidents.deliverer", hook.url]] * 3, environment)
+    workers = start([["-m", "tests.incidents.deliverer", f"{hook.url}?rto=120"]] * 3, environment)
     wait_until(lambda: sum(worker.poll() is not None for worker in workers) >= 2, 60, "the losers are done")
     hook.go.set()
     delivered = sorted(worker.communicate(timeout=60)[0] for worker in workers)
