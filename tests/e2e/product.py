@@ -157,7 +157,7 @@ class Product:
                 continue
         return found
 
-    def stop(self) -> int:
+    def stop(self, within: float = STOPPED_WITHIN) -> int:
         """Press Ctrl-C and return the exit code; whatever is left after that is killed.
 
         Raises:
@@ -166,7 +166,7 @@ class Product:
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         try:
-            code = self._process.wait(STOPPED_WITHIN)
+            code = self._process.wait(within)
         except subprocess.TimeoutExpired as error:
             raise AssertionError(f"Ctrl-C did not end it\n{self.console}") from error
         finally:
@@ -179,8 +179,8 @@ class Product:
         assert not left, f"Ctrl-C left {left}\n{self.console}"
         return code
 
-    def close(self) -> None:
+    def close(self, within: float = STOPPED_WITHIN) -> None:
         """Stop it if it still runs."""
         if self._process is not None and self._process.poll() is None:
-            self.stop()
+            self.stop(within)
         self._files.close()

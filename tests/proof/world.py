@@ -34,6 +34,8 @@ SECOND_NS = 1_000_000_000
 RESOLVE_AFTER_S = 20
 #: Time for ten processes to start on a busy machine.
 START_S = 240.0
+#: Time for all of them to stop in turn; a worker whose processes were killed takes all of its own.
+STOP_S = 240.0
 
 
 class Unplayable(RuntimeError):
@@ -158,7 +160,7 @@ def a_world(*, engine: str = "", **env: str) -> Iterator[World]:
             yield World(product, client, receiver, authority)
         finally:
             try:
-                product.close()
+                product.close(STOP_S)
             finally:
                 clean(client)
                 client.close()
