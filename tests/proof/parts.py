@@ -17,7 +17,7 @@ import docker
 import psutil
 
 from tests.conditions import wait_until
-from tests.engine import bridge, launch
+from tests.engine import bridge, launch, run_quietly
 from tests.proof.world import Unplayable, World, clean
 from tests.servers import listens, postgres_programs
 from tests.services import free_port, stop
@@ -192,6 +192,13 @@ def _empty(engine: Engine) -> None:
         client.close()
 
 
+def _unmount(folder: Path) -> None:
+    """End the mounts that an Engine leaves to its next start."""
+    for mounted in reversed(psutil.disk_partitions(all=True)):
+        if Path(mounted.mountpoint).is_relative_to(folder):
+            run_quietly("umount", mounted.mountpoint)
+
+
 @contextmanager
 def an_engine_of_our_own() -> Iterator[Engine]:
     """Yield a running Engine that may be ended: the machine's own is left alone."""
@@ -208,4 +215,5 @@ def an_engine_of_our_own() -> Iterator[Engine]:
                 _empty(engine)
                 engine.take()
     finally:
+        _unmount(folder)
         shutil.rmtree(folder, ignore_errors=True)
