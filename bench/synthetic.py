@@ -36,8 +36,9 @@ RAW = """INSERT INTO monitoring_observation (service_id, at, cpu_percent, memory
  200000000 + abs(random() % 99999999), 0, n / 9000, abs(random() % 100) / 10.0 + 0.01, 12,
  abs(random() % 99999) + 0.5, abs(random() % 99999) + 0.5,
  0.0, abs(random() % 9999) + 0.5 FROM times CROSS JOIN monitoring_service s"""
-PROBES = """INSERT INTO monitoring_proberesult (endpoint_id, at, ok, latency_ms, detail)
- {steps} SELECT e.id, times.at || '.123456', random() % 500 <> 0, abs(random() % 900) / 10.0 + 0.01, '200 OK'
+PROBES = """INSERT INTO monitoring_proberesult (endpoint_id, at, ok, latency_ms, detail, pending)
+ {steps} SELECT e.id, times.at || '.123456', random() % 500 <> 0, abs(random() % 900) / 10.0 + 0.01, '200 OK',
+ false
  FROM times CROSS JOIN monitoring_endpoint e"""
 SERVICE_ROLLUP = """INSERT INTO {table} (service_id, at, samples, cpu_percent_mean, cpu_percent_max,
  memory_bytes_mean, memory_bytes_max, log_lines_per_s_mean, log_lines_per_s_max, failing_streak_mean,

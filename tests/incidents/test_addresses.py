@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import translation
 
 from incidents import addresses, vault
 
@@ -14,6 +15,8 @@ OLD, NEW = "old key " * 5, "new key " * 5
 def no_key(settings):
     settings.CHANNEL_KEY = []
     settings.SECRET_KEY_FALLBACKS = []
+    with translation.override("en"):
+        yield
 
 
 def test_what_is_sealed_reads_back_and_shows_nothing():

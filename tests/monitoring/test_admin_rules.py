@@ -91,7 +91,7 @@ def test_a_test_goes_into_the_outbox_and_is_kept(admin: Client, settings) -> Non
     settings.NOTIFY_URLS = ["json://127.0.0.1:9/"]
     rule = Rule.objects.get(name="log-flood")
     admin.post(reverse("admin:monitoring_rule_test_fire", args=[rule.pk]))
-    assert Delivery.objects.get().message.subject.startswith("[TEST]")
+    assert Delivery.objects.get().message.content["en"][0].startswith("[TEST] ")
     assert LogEntry.objects.filter(object_id=str(rule.pk), user__username="admin").count() == 1
 
 
