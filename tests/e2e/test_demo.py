@@ -13,7 +13,7 @@ from tests.conditions import wait_until
 from tests.e2e.product import ROOT, Product
 from tests.receiver import Receiver, receiving
 
-pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 
 @pytest.fixture
