@@ -233,11 +233,12 @@ class Feed:
                     return frame
 
     async def until(self, trnm: str, within: float = 5.0, **fields: Any) -> dict[str, Any]:
-        """Return the next frame with this trnm and these fields, passing over others."""
-        while True:
-            frame = await self.receive(within)
-            if frame["trnm"] == trnm and all(frame.get(name) == value for name, value in fields.items()):
-                return frame
+        """Return the next frame with this trnm and these fields, passing over others for a minute at most."""
+        async with asyncio.timeout(max(60.0, within)):
+            while True:
+                frame = await self.receive(within)
+                if frame["trnm"] == trnm and all(frame.get(name) == value for name, value in fields.items()):
+                    return frame
 
     async def login(self, token: str, **fields: Any) -> dict[str, Any]:
         """Log in and return the reply."""
