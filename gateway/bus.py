@@ -96,7 +96,8 @@ def connect(url: str) -> Redis:
 class Bus:
     """See the module. ``last_interval`` is the least seconds between two writes of one topic's last value.
 
-    ``on_refused`` gets the slot whose lease Redis does not know any more.
+    ``on_refused`` gets the slot whose lease Redis does not know any more; ``on_down`` is called when Redis
+    ceases to answer.
     """
 
     def __init__(
@@ -105,8 +106,10 @@ class Bus:
         *,
         last_interval: float = 0.1,
         on_refused: Callable[[str], None] = lambda slot: None,
+        on_down: Callable[[], None] = lambda: None,
     ) -> None:
         self.client = client
+        self._on_down = on_down
         self._on_refused = on_refused
         self._last_interval = last_interval
         self._waiting = _Waiting()
@@ -311,6 +314,7 @@ class Bus:
         if self.down_since is None:
             self.down_since = time.monotonic()
             logger.warning("Redis does not answer (%s); rows are dropped until it does", type(error).__name__)
+            self._on_down()
 
     def _came_back(self) -> None:
         if self.down_since is not None:

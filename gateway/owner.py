@@ -43,7 +43,12 @@ class Gateway:
     ) -> None:
         self._config = config
         self._client = connect(redis_url)
-        self._bus = Bus(self._client, last_interval=config.last_value_interval, on_refused=self._doubt)
+        self._bus = Bus(
+            self._client,
+            last_interval=config.last_value_interval,
+            on_refused=self._doubt,
+            on_down=self._announce,
+        )
         self._inbox = Inbox(self._client)
         self._calendar = MarketCalendar(config.calendar)
         self._read_days = read_days
@@ -83,6 +88,11 @@ class Gateway:
             async with asyncio.timeout(FAREWELL):
                 await self._bus.flush()
         await self._client.aclose()
+
+    def _announce(self) -> None:
+        """Look at every slot at once: a bus that is away for less than a status leaves a gap as well."""
+        for slot in self._slots:
+            slot.announce()
 
     def _doubt(self, name: str) -> None:
         for slot in self._slots:

@@ -50,6 +50,21 @@ async def test_redis_may_die_and_return_empty_without_the_upstream_connection_en
         stop(valkey)
 
 
+async def test_that_redis_ceased_to_answer_is_told_at_once():
+    away = connect(f"redis://127.0.0.1:{free_port()}/0")
+    told = asyncio.Event()
+    bus = Bus(away, on_down=told.set)
+    bus.note(
+        Lease(away, SLOT, "a", 30.0), Attempt(at=0.0, number=1, delay_before=1.0, outcome="x"), replace=False
+    )
+    writing = asyncio.create_task(bus.write())
+    async with asyncio.timeout(10):
+        await told.wait()
+    assert bus.down_since is not None
+    writing.cancel()
+    await away.aclose()
+
+
 async def test_of_more_attempts_than_are_kept_while_redis_is_away_the_newest_stay(tmp_path):
     port = free_port()
     away = connect(f"redis://127.0.0.1:{port}/0")

@@ -10,6 +10,7 @@ import redis
 import websockets
 
 from gateway import keys
+from gateway import slot as slots
 from gateway.gaps import Flow
 from gateway.placement import Placement
 from gateway.status import MAX_GAPS, read_gaps
@@ -135,6 +136,26 @@ async def test_the_newest_two_hundred_are_kept(simulator, desk):
 
 
 @pytest.mark.slow
+async def test_a_redis_that_is_away_for_less_than_a_status_leaves_a_gap(simulator, tmp_path, monkeypatch):
+    monkeypatch.setattr(slots, "STATUS_EVERY", 60.0)
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    valkey = start_valkey(tmp_path, port)
+    try:
+        with redis.Redis.from_url(url) as client:
+            desk = Desk(client)
+            desk.want(TOPIC)
+            async with gateway(config_for(simulator), url):
+                await desk.rows(2)
+                client.save()
+                stop(valkey)
+                valkey = start_valkey(tmp_path, port)
+                (gap,) = await gaps(desk)
+                assert (gap.topics, gap.reason) == ((TOPIC,), "redis")
+    finally:
+        stop(valkey)
+
+
 async def test_after_a_redis_that_died_and_came_back_the_client_is_still_there_and_told(simulator, tmp_path):
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
