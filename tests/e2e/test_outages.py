@@ -31,4 +31,4 @@ def test_redis_database_and_channel_go_away_and_nothing_is_lost_or_doubled(docke
         timeout=840,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert done.stdout.rstrip().endswith("Every line is ok.")
+    assert "Every line is ok." in done.stdout
