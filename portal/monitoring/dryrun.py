@@ -9,14 +9,21 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.apps import apps
 from django.db.models import Max, QuerySet
 
 from portal.monitoring import market
 from portal.monitoring.engine import thresholds
-from portal.monitoring.models import Endpoint, Observation, ProbeResult, Rule, RuleKind, Service
+from portal.monitoring.models import (
+    Endpoint,
+    Observation,
+    ProbeResult,
+    Rule,
+    RuleKind,
+    Service,
+    ServiceMinute,
+)
 from portal.monitoring.models.alert import LOW_IS_BAD, TRENDS
-from portal.monitoring.rules import CLEAN, Verdict, fold
+from portal.monitoring.rules import CLEAN, MAX_WINDOW, Verdict, fold
 from portal.monitoring.samples import HALF_FULL, MIB, PLENTY_MIN
 from portal.monitoring.trends import add_point, trend
 
@@ -27,6 +34,7 @@ MAX_ROWS = 400_000
 MAX_LISTED = 50
 #: Readings of single sweeps are looked at this far back where there are minutes for what is older.
 RAW_FOR = timedelta(hours=6)
+MINUTE = timedelta(minutes=1)
 #: Services or endpoints looked at.
 MAX_SUBJECTS = 500
 #: A trend is judged anew after so many seconds of history.
@@ -177,23 +185,27 @@ def _history(service: Service, column: str, now: datetime, *, above: float | Non
 
     A span that nowhere reaches ``above`` holds nothing of interest; the database says so without its rows.
     """
-    since, minutes = now - LOOK_BACK, _minutes(service, column)
-    if minutes is not None:
-        rows, name = minutes
-        split = now - RAW_FOR
-        yield from _column(rows.filter(at__gte=since, at__lt=split), name, above)
-        since = split
-    raw = Observation.objects.filter(service=service, at__gte=since, at__lte=now)
+    split = now - RAW_FOR
+    yield from _minutes(service, column, now - LOOK_BACK, split, above)
+    raw = Observation.objects.filter(service=service, at__gte=split, at__lte=now)
     yield from _column(raw, column, above)
 
 
-def _minutes(service: Service, column: str) -> tuple[QuerySet[Any], str] | None:
-    """Return the roll-up by minute where there is one, and the name of its column."""
-    model = apps.all_models["monitoring"].get("serviceminute")
-    if model is None:
-        return None
+def _minutes(
+    service: Service, column: str, since: datetime, until: datetime, above: float | None
+) -> Iterator[tuple[datetime, float | None]]:
+    """Yield minutes; a bad one stands for each of the readings that it was made of."""
     suffix = "max" if column in ("failing_streak", "restart_count") else "mean"
-    return model._default_manager.filter(service=service), f"{column}_{suffix}"
+    name = f"{column}_{suffix}"
+    rows = ServiceMinute.objects.filter(service=service, at__gte=since, at__lt=until)
+    if above is not None and not rows.filter(**{f"{name}__gte": above}).exists():
+        return
+    found = rows.order_by("at").values_list("at", name, "samples")
+    for at, value, samples in found.iterator(chunk_size=2_000):
+        bad = above is not None and value is not None and value >= above
+        times = min(samples, MAX_WINDOW) if bad else 1
+        for number in range(times):
+            yield at + number * MINUTE / times, value
 
 
 def _column(rows: QuerySet[Any], name: str, above: float | None) -> Points:

@@ -17,6 +17,7 @@ from portal.monitoring.models import (
     Rule,
     RuntimeKind,
     Service,
+    ServiceMinute,
     ServiceState,
 )
 from tests.monitoring.stage import MIB, NOW
@@ -124,3 +125,13 @@ def test_the_list_is_bounded_and_the_count_is_not(monkeypatch: pytest.MonkeyPatc
     history("web", BURST)
     result = dry_run(cpu(), now=NOW)
     assert (result.total, len(result.firings)) == (2, 1)
+
+
+def test_a_burst_of_a_minute_days_ago_counts_by_the_readings_it_was_made_of() -> None:
+    service = history("api", [10.0] * 10)
+    for minutes, used in ((0, 10.0), (1, 95.0), (2, 10.0), (3, 10.0)):
+        at = NOW - timedelta(days=3) + timedelta(minutes=minutes)
+        ServiceMinute.objects.create(service=service, at=at, samples=12, cpu_percent_mean=used)
+    result = dry_run(cpu(), now=NOW)
+    assert result.total == 1
+    assert result.firings[0].at < NOW - timedelta(days=2)
