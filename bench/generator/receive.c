@@ -13,7 +13,7 @@
 /* Latencies fall into slots of 1/512 of their size. */
 #define SUB_BITS 9
 #define HISTOGRAM (64 << SUB_BITS)
-#define RCVBUF_BYTES (512 * 1024)
+#define RCVBUF_BYTES (128 * 1024)
 
 struct conn *conns;
 int client_count, ready_count, dead_count, stalled_count, epoll_fd;
@@ -249,7 +249,7 @@ void start_client(struct conn *c) {
     if (c->fd < 0) die("socket: %s", strerror(errno));
     int on = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    int room = RCVBUF_BYTES; /* one that stops reading would otherwise hold up to 32 MiB in this kernel */
+    int room = RCVBUF_BYTES; /* a stopped reader would hold up to 32 MiB here */
     setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     if (connect(c->fd, (struct sockaddr *)&server_address, sizeof server_address) && errno != EINPROGRESS)
         die("connect: %s", strerror(errno));
