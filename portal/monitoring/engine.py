@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from incidents.errors import IncidentChanged
 from portal.monitoring import market
 from portal.monitoring.alerting import change_alert, close_alerts, open_alert
-from portal.monitoring.models import Alert, Endpoint, Rule, RuleState
+from portal.monitoring.models import Alert, Endpoint, Prober, Rule, RuleState
 from portal.monitoring.models.alert import LOW_IS_BAD, TRENDS, read_ladder
 from portal.monitoring.rules import Fold, Thresholds, Verdict, fold
 from portal.monitoring.samples import Sample
@@ -176,8 +176,14 @@ def close_unwatched(at: datetime) -> list[Alert]:
     orphan = Q(service=None, subject__startswith="docker:") | Q(service=None, subject__startswith="process:")
     slots = {f"gateway:{key.slot}" for key in settings.GATEWAY_UPSTREAM.keys}
     lost_slot = Q(fingerprint__startswith="gateway:") & ~Q(subject__in=slots)
-    held = Alert.objects.filter(closed_at=None).filter(gone | orphan | lost_slot)
+    gone_prober = Q(subject__startswith="prober:") & ~Q(subject__in=_probers())
+    held = Alert.objects.filter(closed_at=None).filter(gone | orphan | lost_slot | gone_prober)
     return close_alerts(held, reason="unwatched", at=at)
+
+
+def _probers() -> set[str]:
+    """Return the subjects of probers whose token is good; a revoked one is silent because it has to be."""
+    return {f"prober:{pk}" for pk in Prober.objects.filter(revoked_at=None).values_list("pk", flat=True)}
 
 
 def _off() -> Iterable[str]:

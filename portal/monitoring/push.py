@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from portal.monitoring import probing, store
 from portal.monitoring.logs import safe_line
-from portal.monitoring.models import Endpoint, Prober
+from portal.monitoring.models import Endpoint, Prober, RuleKind
 from portal.monitoring.models.prober import TOKEN_PREFIX, digest
 from portal.monitoring.probes.base import MAX_DETAIL, ProbeReading
+from portal.monitoring.samples import Sample
 
 #: How old a result may be, and how far ahead the prober's clock may run.
 MAX_AGE = timedelta(minutes=10)
@@ -25,6 +26,10 @@ PER_MINUTE = 60
 MAX_ENDPOINTS = 500
 #: Seconds between two writes of a token's last use.
 TOUCH_EVERY_S = 60.0
+
+
+#: Probers that are looked at for silence; each costs nothing but a row.
+MAX_PROBERS = 200
 
 
 class TooMany(Exception):
@@ -64,6 +69,31 @@ def check_rate(prober: Prober) -> None:
 def assigned(prober: Prober) -> list[Endpoint]:
     """Return what ``prober`` is to probe now."""
     return list(probing.watched().filter(prober=prober).order_by("pk")[:MAX_ENDPOINTS])
+
+
+def silences(now: datetime) -> list[Sample]:
+    """Return for each prober how many seconds ago it was last heard of; 0 for one that has nothing to do.
+
+    One that never came counts from when its token was made. A query.
+    """
+    busy = Count("endpoints", filter=Q(endpoints__enabled=True))
+    probers = Prober.objects.filter(revoked_at=None).annotate(busy=busy).order_by("pk")[:MAX_PROBERS]
+    return [_silence(prober, prober.busy, now) for prober in probers]
+
+
+def _silence(prober: Prober, endpoints: int, now: datetime) -> Sample:
+    heard = prober.last_used_at or prober.created_at
+    subject = f"prober:{prober.pk}"
+    return Sample(
+        kind=RuleKind.PROBER,
+        subject=subject,
+        name=prober.name,
+        fingerprint=subject,
+        at=now,
+        value=max(0.0, (now - heard).total_seconds()) if endpoints else 0.0,
+        began=heard if endpoints else None,
+        extra={"endpoints": endpoints},
+    )
 
 
 def accept(

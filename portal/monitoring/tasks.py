@@ -16,6 +16,7 @@ from portal.monitoring import (
     gateway,
     pace,
     probing,
+    push,
     retention,
     rollups,
     selftest,
@@ -85,6 +86,7 @@ def probe() -> None:
         if not free:
             return
         _evaluate_pushed()
+        engine.evaluate(push.silences(timezone.now()))
         for batch in probe_due(probing.claim, probing.probe):
             engine.evaluate(probing.record(batch))
             _evaluate_pushed()

@@ -238,6 +238,15 @@ def _collector(sample: Sample, rule: Rule) -> str:
     }
 
 
+def _prober(sample: Sample, rule: Rule) -> str:
+    count = int(sample.extra.get("endpoints", 0))
+    return ngettext(
+        "Prober %(name)s: silent %(value).0f s (limit %(limit).0f s), its %(count)d endpoint is unknown",
+        "Prober %(name)s: silent %(value).0f s (limit %(limit).0f s), its %(count)d endpoints are unknown",
+        count,
+    ) % {"name": sample.name, "value": sample.value, "count": count, "limit": rule.open_above}
+
+
 def _self_test(sample: Sample, rule: Rule) -> str:
     return _("%(name)s: an exercise of the alarm, nothing is wrong") % {"name": sample.name}
 
@@ -264,6 +273,7 @@ _SENTENCES: dict[RuleKind, Callable[[Sample, Rule], str]] = {
     RuleKind.GATEWAY_PARKED: _gateway_parked,
     RuleKind.GATEWAY_UNPLACED: _gateway_unplaced,
     RuleKind.COLLECTOR: _collector,
+    RuleKind.PROBER: _prober,
     RuleKind.SELF_TEST: _self_test,
 }
 

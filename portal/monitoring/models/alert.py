@@ -45,6 +45,7 @@ class RuleKind(models.TextChoices):
     GATEWAY_PARKED = "gateway_parked", _("Gateway parked (1 = yes)")
     GATEWAY_UNPLACED = "gateway_unplaced", _("Gateway topics without a place (topics)")
     COLLECTOR = "collector", _("Collector: a runtime does not answer (1 = yes)")
+    PROBER = "prober", _("Prober elsewhere silent (s)")
 
 
 #: Kinds whose thresholds are turned round: at or below is bad.
