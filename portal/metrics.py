@@ -19,6 +19,8 @@ from gateway.status import FeedState, FeedStatus, GatewayStatus
 from portal.dashboard import collector, queries
 from portal.dashboard.access import VIEW
 from portal.dashboard.gateway import read_panel
+from portal.monitoring import selftest
+from portal.monitoring.models import SelfTestState
 from portal.monitoring.store import Cost
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -42,6 +44,7 @@ class Readings:
         yield from _gateway()
         yield from _services()
         yield from _collector()
+        yield from _self_test()
 
 
 def _gateway() -> Iterator[Metric]:
@@ -213,3 +216,26 @@ def _collector() -> Iterator[Metric]:
     for cost in costs:
         gaps.add_metric([cost.runtime], float(cost.gaps))
     yield gaps
+
+
+def _self_test() -> Iterator[Metric]:
+    """Yield how the last self-test of the alarm ended; nothing before the first."""
+    last = selftest.ended().first()
+    if last is None:
+        return
+    yield GaugeMetricFamily(
+        "bonghwa_self_test_passed",
+        "Whether the last self-test's message arrived in time",
+        value=float(last.state == SelfTestState.PASSED),
+    )
+    yield GaugeMetricFamily(
+        "bonghwa_self_test_timestamp_seconds",
+        "Unix time at which the last self-test began",
+        value=last.started_at.timestamp(),
+    )
+    if last.delivered_after_s is not None:
+        yield GaugeMetricFamily(
+            "bonghwa_self_test_delivery_seconds",
+            "Time from the last self-test's fault to the delivered message",
+            value=last.delivered_after_s,
+        )

@@ -10,14 +10,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from gateway.config import Mode
-from incidents import channels
+from portal.dashboard.notices import Notices, look
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Return what the shell shows on every page. Portal pages also get the admin site's shell."""
     context: dict[str, Any] = {
         "portal": {
-            "no_channel": _no_channel(request),
+            "notices": _notices(request),
             "simulator": settings.GATEWAY_UPSTREAM.mode is Mode.SIMULATOR,
             "now": timezone.now(),
         }
@@ -25,20 +25,27 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     match = getattr(request, "resolver_match", None)
     if match is None or match.app_name == "admin" or not hasattr(request, "user"):
         return context
+    made: dict[str, Any] = request.__dict__.setdefault("admin_shell", {})
+    made.update(made or _admin_shell(request))
+    return context | made
+
+
+def _admin_shell(request: HttpRequest) -> dict[str, Any]:
+    """Return what the admin's own pages get, made once for a request, which renders several templates."""
     site: Any = admin.site
-    context |= site.each_context(request)
-    if request.user.is_authenticated and not context["has_permission"]:
-        context["has_permission"] = True
-        context["sidebar_navigation"] = site.get_sidebar_list(request)
-    return context
+    shell: dict[str, Any] = site.each_context(request)
+    if request.user.is_authenticated and not shell["has_permission"]:
+        shell["has_permission"] = True
+        shell["sidebar_navigation"] = site.get_sidebar_list(request)
+    return shell
 
 
-def _no_channel(request: HttpRequest) -> bool:
-    """Whether to say that nobody is told: asked once for a request, which renders several templates."""
+def _notices(request: HttpRequest) -> Notices:
+    """Look once for a request, and for nobody who is not signed in."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
-        return False
-    kept = request.__dict__
-    if "no_channel" not in kept:
-        kept["no_channel"] = not channels.is_any_set()
-    return bool(kept["no_channel"])
+        return Notices()
+    kept: Notices | None = request.__dict__.get("shell_notices")
+    if kept is None:
+        kept = request.__dict__["shell_notices"] = look()
+    return kept

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from incidents import services as incidents
@@ -54,6 +55,11 @@ def start(*, now: datetime, by: AbstractBaseUser | None = None) -> SelfTest:
 def settle(now: datetime) -> list[SelfTest]:
     """Give every running self-test its result once there is one; safe against another worker."""
     return [test for test in SelfTest.objects.filter(state=SelfTestState.RUNNING) if _settle(test, now)]
+
+
+def ended() -> QuerySet[SelfTest]:
+    """Return the self-tests that have a result, the newest first."""
+    return SelfTest.objects.exclude(state=SelfTestState.RUNNING)
 
 
 def fingerprint(test: SelfTest) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import redis
 from django.test import Client
 from django.utils import timezone
 
+from incidents.models import Channel
 from portal import heartbeat
 from portal.monitoring import tasks
 from portal.monitoring.models import SelfTest, SelfTestState
@@ -70,3 +73,22 @@ def test_only_an_operator_starts_a_self_test_and_is_named(client: Client, redis_
     assert SelfTest.objects.get().requested_by == operator
     assert client.post("/watch/self-test/", follow=True).status_code == 200
     assert SelfTest.objects.count() == 1, "one at a time"
+
+
+def test_every_page_says_that_the_last_self_test_failed(client: Client, redis_client: redis.Redis) -> None:
+    now = timezone.now()
+    client.force_login(world.person("alice", "viewer"))
+    client.cookies["django_language"] = "en"
+    Channel.objects.create(name="phone")
+    failed = SelfTest.objects.create(started_at=now, ended_at=now, state=SelfTestState.FAILED)
+    SelfTest.objects.create(started_at=now, state=SelfTestState.RUNNING)
+    notice = "The last self-test of the alarm"
+    for path in ("/", "/incidents/", "/watch/"):
+        assert notice in client.get(path).content.decode(), path
+
+    failed.started_at -= timedelta(days=7)
+    failed.save()
+    SelfTest.objects.filter(state=SelfTestState.RUNNING).update(state=SelfTestState.PASSED)
+    assert notice not in client.get("/").content.decode()
+    client.logout()
+    assert notice not in client.get("/login/").content.decode()

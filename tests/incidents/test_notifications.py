@@ -156,10 +156,10 @@ def test_without_a_channel_every_page_says_so_and_the_message_waits_for_one(hook
     assert Notification.objects.get().state == DeliveryState.NO_CHANNEL
     assert told(incident, TimelineKind.NOTIFY_FAILED) == ["no channel is configured"]
     for name in ("dashboard", "incidents", "checklist", "admin:incidents_incident_changelist"):
-        assert admin_client.get(reverse(name)).context["portal"]["no_channel"] is True
+        assert admin_client.get(reverse(name)).context["portal"]["notices"].no_channel is True
 
     settings.NOTIFY_URLS = [hook.url]
-    assert admin_client.get(reverse("dashboard")).context["portal"]["no_channel"] is False
+    assert admin_client.get(reverse("dashboard")).context["portal"]["notices"].no_channel is False
     assert [deliver(hook, seconds) for seconds in (60, 65)] == [1, 0]
     assert hook.titles == [OPENED]
 

@@ -11,11 +11,13 @@ import pytest
 import redis
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import keys
 from gateway.status import FeedState, FeedStatus
+from portal.monitoring.models import SelfTest, SelfTestState
 from tests.dashboard import world
 
 pytestmark = pytest.mark.django_db
@@ -125,8 +127,20 @@ def test_each_web_process_is_told_by_itself(client: Client, redis_client: redis.
     assert limit == settings.GATEWAY_FEED.max_connections
 
 
+def test_the_last_self_test_is_told_once_there_is_one(client: Client, redis_client: redis.Redis) -> None:
+    assert "bonghwa_self_test_passed" not in scraped(client)
+
+    began = timezone.now()
+    SelfTest.objects.create(started_at=began, state=SelfTestState.LATE, delivered_after_s=71.5)
+    families = scraped(client)
+    assert value(families, "bonghwa_self_test_passed") == 0
+    assert value(families, "bonghwa_self_test_delivery_seconds") == 71.5
+    assert value(families, "bonghwa_self_test_timestamp_seconds") == pytest.approx(began.timestamp())
+
+
 def test_names_follow_the_conventions(client: Client, redis_client: redis.Redis) -> None:
     world.publish(redis_client)
+    SelfTest.objects.create(started_at=timezone.now(), state=SelfTestState.PASSED, delivered_after_s=1.0)
     report(redis_client, "web-a", closes={"1000": 1})
 
     for family in scraped(client).values():
