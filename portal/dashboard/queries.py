@@ -13,6 +13,7 @@ from incidents.models import OPEN_STATES, REAL, ChecklistItem, Incident, ItemSta
 from portal.dashboard.data import RANK, AlertRow, Dashboard, IncidentRow, ItemRow, ServiceRow
 from portal.dashboard.gateway import read_panel
 from portal.monitoring.models import Alert, Endpoint, Service
+from portal.monitoring.probes.wording import in_words
 
 #: Rows that a page lists at most; older ones are found in the admin.
 SERVICES_MAX = 500
@@ -58,7 +59,7 @@ def service_rows(now: datetime, services: Iterable[Service] | None = None) -> tu
     failing: dict[int | None, list[str]] = defaultdict(list)
     endpoints = Endpoint.objects.filter(enabled=True, ok=False)
     for service_id, name, detail in endpoints.values_list("service_id", "name", "detail")[:ALERTS_MAX]:
-        failing[service_id].append(f"{name}: {detail}" if detail else name)
+        failing[service_id].append(f"{name}: {in_words(detail)}" if detail else name)
     rows = [
         service_row(service, now, tuple(alerts[service.pk]), tuple(failing[service.pk]))
         for service in services

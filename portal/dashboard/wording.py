@@ -30,6 +30,20 @@ def no_data() -> str:
     return _("no data")
 
 
+def part_words(detail: str) -> str:
+    """Return what ``/health/ready`` says of a part; the names of errors and states are their own words."""
+    return {
+        "answers": _("answers"),
+        "unknown: Redis does not answer": _("unknown: Redis does not answer"),
+        "no heartbeat": _("no heartbeat"),
+        "beats": _("beats"),
+        "silent": _("silent"),
+        "unreadable status": _("unreadable status"),
+        "no gateway runs": _("no gateway runs"),
+        **_feed_states(),
+    }.get(detail, detail)
+
+
 def level_word(level: Level) -> str:
     """Return the level's word."""
     return {
@@ -186,15 +200,19 @@ def overall(view: Dashboard) -> str:
     return _("All clear")
 
 
-def feed_word(panel: GatewayPanel) -> str:
-    """Return the feed's state as people say it."""
-    words = {
+def _feed_states() -> dict[str, str]:
+    return {
         "live": _("Live"),
         "reconnecting": _("Reconnecting"),
         "stale": pgettext("feed", "Stale"),
         "parked": _("Parked"),
         "closed": _("Market closed"),
     }
+
+
+def feed_word(panel: GatewayPanel) -> str:
+    """Return the feed's state as people say it."""
+    words = _feed_states()
     if not panel.reachable:
         return _("Unknown: Redis does not answer")
     if not panel.statuses:

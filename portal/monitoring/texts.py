@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from portal.monitoring.models import Rule, RuleKind
+from portal.monitoring.probes.wording import in_words
 from portal.monitoring.samples import Sample
 
 MAX_TEXT = 300
@@ -83,7 +84,7 @@ def _probe(sample: Sample, rule: Rule) -> str:
     return _("%(name)s: probe of %(url)s failed: %(result)s (limit %(limit)d in a row)") % {
         "name": sample.name,
         "url": sample.extra.get("url", ""),
-        "result": sample.extra.get("result") or _("no data"),
+        "result": in_words(str(sample.extra.get("result") or "")) or _("no data"),
         "limit": rule.open_after,
     }
 

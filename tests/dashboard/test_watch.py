@@ -92,3 +92,14 @@ def test_every_page_says_that_the_last_self_test_failed(client: Client, redis_cl
     assert notice not in client.get("/").content.decode()
     client.logout()
     assert notice not in client.get("/login/").content.decode()
+
+
+def test_what_is_said_of_parts_is_korean_on_a_korean_page(client: Client, redis_client: redis.Redis) -> None:
+    heartbeat.write("beat")
+    client.force_login(world.person("alice", "viewer"))
+    client.cookies["django_language"] = "ko"
+    shown = client.get("/watch/").content.decode()
+    for text in ("응답함", "하트비트 정상", "하트비트 없음", "실행 중인 게이트웨이 없음"):
+        assert text in shown
+    for text in ("answers", "no heartbeat", "no gateway runs"):
+        assert text not in shown

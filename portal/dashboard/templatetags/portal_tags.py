@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from portal.dashboard import wording
 from portal.dashboard.data import STALE_AFTER_S, Level, ServiceRow
+from portal.monitoring.probes.wording import in_words
 
 register = template.Library()
 
@@ -27,6 +28,8 @@ register.filter("feed_word", wording.feed_word)
 register.filter("overall", wording.overall)
 register.filter("level_word", wording.level_word)
 register.filter("runtime_word", wording.runtime_word)
+register.filter("probe_words", in_words)
+register.filter("part_words", wording.part_words)
 
 
 @register.filter

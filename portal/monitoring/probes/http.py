@@ -99,10 +99,12 @@ async def _ask(target: Target, guard: Guard) -> ProbeReading:
     except Refused as refusal:
         return unknown(f"refused: {refusal}")
     except (TimeoutError, httpcore.TimeoutException):
-        late = f"after {target.timeout_s:g} s"
+        limit = target.timeout_s
         if response is None:
-            return watch.failed(f"timeout {late}")
-        return watch.failed(f"HTTP {response.status}, body not complete {late}", status=response.status)
+            return watch.failed(f"timeout after {limit:g} s")
+        return watch.failed(
+            f"HTTP {response.status}, body not complete after {limit:g} s", status=response.status
+        )
     except (
         *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol),
         *(httpx.InvalidURL, ValueError, OSError),
