@@ -10,16 +10,13 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from incidents import outbox
-from incidents.errors import IllegalMove, IncidentChanged, PreventionOpen, StillFiring
+from incidents import closing, outbox
+from incidents.errors import IllegalMove, IncidentChanged, StillFiring
 from incidents.models import (
     OPEN_STATES,
-    ChecklistItem,
     Incident,
     IncidentSignal,
-    ItemState,
     NotificationKind,
-    Priority,
     State,
     TimelineKind,
 )
@@ -105,6 +102,17 @@ def review(
     return move(incident, State.REVIEWED, at, actor, reason, reviewed_at=at)
 
 
+def unreview(
+    *, incident: Incident, at: datetime, actor: AbstractBaseUser | None = None, reason: str = ""
+) -> Incident:
+    """Take the review back, because the report has to change.
+
+    Raises:
+        IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
+    """
+    return move(incident, State.RESOLVED, at, actor, reason, reviewed_at=None)
+
+
 def close(
     *, incident: Incident, at: datetime, actor: AbstractBaseUser | None = None, reason: str = ""
 ) -> Incident:
@@ -112,13 +120,15 @@ def close(
 
     Raises:
         PreventionOpen: a P0 measure is neither verified nor waived.
+        NotReviewed: it was critical and nobody reviewed its report.
         IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
     """
-    done = (ItemState.VERIFIED, ItemState.WAIVED)
-    waiting = ChecklistItem.objects.filter(report__incident=incident, priority=Priority.P0)
-    if text := waiting.exclude(state__in=done).values_list("text", flat=True).first():
-        raise PreventionOpen(_("P0 measure is neither verified nor waived: %(text)s") % {"text": text})
-    return move(incident, State.CLOSED, at, actor, reason, closed_at=at)
+    with transaction.atomic():
+        # The lock keeps a merge and a reopening away between the look and the move.
+        Incident.objects.select_for_update().get(pk=incident.pk)
+        if is_legal(incident.state, State.CLOSED):
+            closing.check(incident)
+        return move(incident, State.CLOSED, at, actor, reason, closed_at=at)
 
 
 def move(

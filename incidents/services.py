@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from incidents.lifecycle import acknowledge, close, mitigate, resolve, resolve_green, review
+from incidents.joining import merge, split
+from incidents.lifecycle import acknowledge, close, mitigate, resolve, resolve_green, review, unreview
 from incidents.numbering import create_incident
-from incidents.signals import RACE_TRIES, REOPEN_WITHIN, Signalled, clear, signal
+from incidents.openings import REOPEN_WITHIN, reopen_by_hand
+from incidents.people import change_severity, correct_impact, set_lead, star
+from incidents.signals import RACE_TRIES, Signalled, clear, signal
 from incidents.timeline import add_note, record
 
 __all__ = [
@@ -13,13 +16,21 @@ __all__ = [
     "Signalled",
     "acknowledge",
     "add_note",
+    "change_severity",
     "clear",
     "close",
+    "correct_impact",
     "create_incident",
+    "merge",
     "mitigate",
     "record",
+    "reopen_by_hand",
     "resolve",
     "resolve_green",
     "review",
+    "set_lead",
     "signal",
+    "split",
+    "star",
+    "unreview",
 ]

@@ -8,34 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from incidents import outbox
 from incidents.errors import IncidentChanged
 from incidents.lifecycle import move
-from incidents.models import (
-    OPEN_STATES,
-    Incident,
-    IncidentSignal,
-    NotificationKind,
-    Severity,
-    State,
-    TimelineKind,
-)
-from incidents.numbering import create_incident
-from incidents.queue import enqueue_freeze
+from incidents.models import OPEN_STATES, Incident, IncidentSignal, Severity, State, TimelineKind
+from incidents.openings import Given, add_signal, open_new, reopen
 from incidents.timeline import record
 from incidents.transitions import worse
 
-#: The same fingerprint reopens an incident that was resolved less than this ago; later it is a recurrence.
-REOPEN_WITHIN = timedelta(hours=24)
 #: Tries of one signal against racing workers; each lost race means that another one made progress.
 RACE_TRIES = 20
 
@@ -47,26 +33,6 @@ class Signalled:
     incident: Incident
     opened: bool
     reopened: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Signal:
-    fingerprint: str
-    key: str
-    title: str
-    service: str
-    severity: str
-    detail: Mapping[str, Any]
-    at: datetime
-    impact_started_at: datetime | None
-    resolve_after_s: float | None
-
-    @property
-    def incident_title(self) -> str:
-        """The title of an incident that this signal opens: ``SERVICE: SIGNAL``."""
-        if not self.service or self.service in self.title:
-            return self.title[:200]
-        return f"{self.service}: {self.title}"[:200]
 
 
 def signal(
@@ -89,7 +55,7 @@ def signal(
     Raises:
         IncidentChanged: it lost :data:`RACE_TRIES` races in a row.
     """
-    given = _Signal(
+    given = Given(
         fingerprint=fingerprint,
         key=key,
         title=title,
@@ -103,7 +69,11 @@ def signal(
     for _try in range(RACE_TRIES):
         try:
             with transaction.atomic():
-                return _attach(given) or _reopen(given) or _open(given)
+                if (incident := _attach(given)) is not None:
+                    return Signalled(incident, opened=False)
+                if (incident := reopen(given)) is not None:
+                    return Signalled(incident, opened=False, reopened=True)
+                return Signalled(open_new(given), opened=True)
         except (IntegrityError, IncidentChanged):
             # Another worker took the number, opened this fingerprint or reopened it: look again.
             continue
@@ -113,34 +83,38 @@ def signal(
 def clear(*, fingerprint: str, key: str, at: datetime, reason: str = "") -> Incident | None:
     """Mark a signal cleared; the incident turns green when it was the last one.
 
-    Returns the open incident, or None when no incident of this fingerprint has such an open signal.
+    Returns the open incident, or None when this fingerprint has no such open signal anywhere.
+
+    Raises:
+        IncidentChanged: it lost :data:`RACE_TRIES` races in a row.
     """
-    with transaction.atomic():
-        held = IncidentSignal.objects.filter(incident__fingerprint=fingerprint, key=key, cleared_at=None)
-        row = held.first()
-        if row is None:
-            return None
-        incident = Incident.objects.select_for_update().get(pk=row.incident_id)
-        if not held.filter(pk=row.pk).update(cleared_at=at):
-            return None
-        record(incident=incident, kind=TimelineKind.CLEARED, at=at, key=key, title=row.title, reason=reason)
-        if incident.is_open and not incident.signals.filter(cleared_at=None).exists():
-            incident.green_since = at
-            incident.save(update_fields=["green_since"])
-        return incident if incident.is_open else None
+    held = IncidentSignal.objects.filter(origin=fingerprint, key=key, cleared_at=None)
+    for _try in range(RACE_TRIES):
+        with transaction.atomic():
+            row = held.first()
+            if row is None:
+                return None
+            incident = Incident.objects.select_for_update().get(pk=row.incident_id)
+            # It may have moved to another incident before the lock was ours: look again.
+            if not held.filter(pk=row.pk, incident=incident).update(cleared_at=at):
+                continue
+            record(
+                incident=incident, kind=TimelineKind.CLEARED, at=at, key=key, title=row.title, reason=reason
+            )
+            if incident.is_open and not incident.signals.filter(cleared_at=None).exists():
+                incident.green_since = at
+                incident.save(update_fields=["green_since"])
+            return incident if incident.is_open else None
+    raise IncidentChanged(_("The incident of %(fingerprint)s kept changing.") % {"fingerprint": fingerprint})
 
 
-def _attach(given: _Signal) -> Signalled | None:
-    incident = (
-        Incident.objects.select_for_update()
-        .filter(fingerprint=given.fingerprint, state__in=OPEN_STATES)
-        .first()
-    )
+def _attach(given: Given) -> Incident | None:
+    incident = _holder(given)
     if incident is None:
         return None
     before = incident.severity
     incident.severity = worse(before, given.severity)
-    known = incident.signals.filter(key=given.key, cleared_at=None).first()
+    known = incident.signals.filter(origin=given.fingerprint, key=given.key, cleared_at=None).first()
     if known is not None:
         known.title, known.detail = given.title[:300], dict(given.detail)
         known.severity = worse(known.severity, given.severity)
@@ -152,7 +126,7 @@ def _attach(given: _Signal) -> Signalled | None:
     incident.green_since = None
     incident.save(update_fields=["severity", "services", "resolve_after_s", "green_since"])
     if known is None:
-        _add_signal(incident, given)
+        add_signal(incident, given)
         if incident.state == State.MITIGATED:
             back = State.ACKNOWLEDGED if incident.acknowledged_at else State.DETECTED
             move(incident, back, given.at, None, _("a new alert fired"), mitigated_at=None)
@@ -165,88 +139,22 @@ def _attach(given: _Signal) -> Signalled | None:
             old=before,
             new=incident.severity,
         )
-    return Signalled(incident, opened=False)
+    return incident
 
 
-def _reopen(given: _Signal) -> Signalled | None:
-    last = Incident.objects.filter(
-        fingerprint=given.fingerprint,
-        state=State.RESOLVED,
-        resolved_at__gte=given.at - REOPEN_WITHIN,
-    ).order_by("-resolved_at")
-    incident = last.first()
-    if incident is None:
-        return None
-    won = Incident.objects.filter(pk=incident.pk, state=State.RESOLVED).update(
-        state=State.DETECTED,
-        severity=worse(incident.severity, given.severity),
-        reopened=F("reopened") + 1,
-        reopened_at=given.at,
-        acknowledged_at=None,
-        mitigated_at=None,
-        resolved_at=None,
-        green_since=None,
-        frozen_at=None,
-    )
-    if not won:
-        raise IncidentChanged(str(incident))
-    incident.refresh_from_db()
-    record(
-        incident=incident,
-        kind=TimelineKind.REOPENED,
-        at=given.at,
-        occurrence=incident.reopened,
-        title=given.title,
-    )
-    _begin(incident, given)
-    return Signalled(incident, opened=False, reopened=True)
+def _holder(given: Given) -> Incident | None:
+    """Lock and return the open incident that this alert belongs to: where it was moved to, or its cause's.
 
-
-def _open(given: _Signal) -> Signalled:
-    previous = Incident.objects.filter(fingerprint=given.fingerprint).order_by("-number").first()
-    window = settings.INCIDENT_RESOLVE_AFTER if given.resolve_after_s is None else given.resolve_after_s
-    incident = create_incident(
-        title=given.incident_title,
-        fingerprint=given.fingerprint,
-        services=[given.service] if given.service else [],
-        severity=given.severity,
-        impact_started_at=given.impact_started_at,
-        opened_at=given.at,
-        resolve_after_s=window,
-        recurrence_of=previous,
-    )
-    record(
-        incident=incident,
-        kind=TimelineKind.OPENED,
-        at=given.at,
-        title=incident.title,
-        severity=given.severity,
-    )
-    _begin(incident, given)
-    return Signalled(incident, opened=True)
-
-
-def _begin(incident: Incident, given: _Signal) -> None:
-    """What every occurrence starts with: its signal, its opening message, its evidence."""
-    _add_signal(incident, given)
-    outbox.announce(incident=incident, kind=NotificationKind.OPENED, at=given.at)
-    transaction.on_commit(partial(enqueue_freeze, incident.pk), robust=True)
-
-
-def _add_signal(incident: Incident, given: _Signal) -> None:
-    IncidentSignal.objects.create(
-        incident=incident,
-        key=given.key,
-        title=given.title[:300],
-        severity=given.severity,
-        detail=dict(given.detail),
-        opened_at=given.at,
-    )
-    record(
-        incident=incident,
-        kind=TimelineKind.SIGNAL,
-        at=given.at,
-        key=given.key,
-        title=given.title,
-        detail=dict(given.detail),
-    )
+    An alert of a cause whose incident was merged goes to the incident that survived, while that is open.
+    """
+    open_now = Incident.objects.select_for_update().filter(state__in=OPEN_STATES)
+    moved = IncidentSignal.objects.filter(origin=given.fingerprint, key=given.key, cleared_at=None)
+    survivors = Incident.objects.filter(fingerprint=given.fingerprint).values("merged_into")
+    for wanted in (
+        Q(pk__in=moved.values("incident")),
+        Q(fingerprint=given.fingerprint),
+        Q(pk__in=survivors),
+    ):
+        if (incident := open_now.filter(wanted).order_by("-pk").first()) is not None:
+            return incident
+    return None
