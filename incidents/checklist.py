@@ -19,6 +19,7 @@ from incidents import registry
 from incidents.errors import IllegalMove, IncidentChanged
 from incidents.models import (
     ChecklistItem,
+    Incident,
     ItemState,
     Outcome,
     Priority,
@@ -224,3 +225,10 @@ def _prune(item: ChecklistItem) -> None:
     keep += runs.filter(outcome=Outcome.PASS).order_by("at", "pk").values_list("pk", flat=True)[:1]
     keep += runs.filter(outcome=Outcome.FAIL).values_list("pk", flat=True)[:1]
     runs.exclude(pk__in=keep).delete()
+
+
+def blocking(incident: Incident) -> list[ChecklistItem]:
+    """Return the P0 measures of an incident that are neither verified nor waived: one query."""
+    done = (ItemState.VERIFIED, ItemState.WAIVED)
+    items = ChecklistItem.objects.filter(report__incident=incident, priority=Priority.P0)
+    return list(items.exclude(state__in=done))

@@ -5,6 +5,8 @@
     * IncidentChanged: somebody else moved it first; look again
     * StillFiring: alerts are still open
     * PreventionOpen: a P0 measure is neither verified nor waived
+    * NotReviewed: a critical incident's report was not reviewed
+    * NotAllowed: what was given makes no sense here; the text says what does
 """
 
 from __future__ import annotations
@@ -28,3 +30,11 @@ class StillFiring(IncidentError):
 
 class PreventionOpen(IncidentError):
     """A P0 measure is neither verified nor waived, so the incident cannot be closed."""
+
+
+class NotReviewed(IncidentError):
+    """A critical incident is closed only after its report was reviewed."""
+
+
+class NotAllowed(IncidentError):
+    """The request cannot be meant: no reason, an unknown person, a time in the future."""

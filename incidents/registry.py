@@ -55,8 +55,12 @@ class Captured:
 #: Gets the incident's service names and the time; yields bundles. Must stay under 15 s in all.
 Collector = Callable[[list[str], datetime], Iterable[Captured]]
 
+#: Gets service names and a span of time that is over; yields bundles of what was measured in it.
+Follower = Callable[[list[str], datetime, datetime], Iterable[Captured]]
+
 _verifiers: dict[str, Verifier] = {}
 _collectors: dict[str, Collector] = {}
+_followers: dict[str, Follower] = {}
 
 
 def register_verifier(verifier: Verifier) -> None:
@@ -89,3 +93,19 @@ def verifiers() -> Mapping[str, Verifier]:
 def collectors() -> Mapping[str, Collector]:
     """Return the evidence collectors by name."""
     return _collectors
+
+
+def register_follower(name: str, follower: Follower) -> None:
+    """Add a source of the minutes after an incident began.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _followers:
+        raise ValueError(f"follower {name!r} is registered already")
+    _followers[name] = follower
+
+
+def followers() -> Mapping[str, Follower]:
+    """Return the sources of the minutes after by name."""
+    return _followers

@@ -17,7 +17,9 @@ from redis.exceptions import LockNotOwnedError
 
 from incidents import (
     checklist,
+    duedates,
     evidence,
+    evidence_more,
     followups,
     lines,
     notifications,
@@ -115,6 +117,33 @@ def freeze(incident_id: int) -> None:
         # The message matters more than the report: it goes out whatever happened above.
         shown = lines.evidence_lines(incident)
         outbox.release(incident=incident, at=timezone.now(), findings=found, lines=shown)
+
+
+@shared_task(name=queue.FREEZE_END, ignore_result=True)
+def freeze_end(incident_id: int, service: str) -> None:
+    """Freeze the last words of a service that ended while its incident is open."""
+    with only_one(f"incidents.freeze_end:{incident_id}", settings.CELERY_TASK_TIME_LIMIT) as won:
+        incident = Incident.objects.filter(pk=incident_id, state__in=OPEN_STATES).first()
+        if won and incident is not None:
+            evidence_more.freeze_end(incident=incident, name=service, now=timezone.now())
+
+
+@shared_task(name="incidents.append_after", ignore_result=True)
+def append_after() -> None:
+    """Append what was measured in the 30 minutes after each incident began."""
+    with only_one("incidents.append_after", settings.CELERY_TASK_TIME_LIMIT) as won:
+        if won:
+            evidence_more.append_after(now=timezone.now())
+
+
+@shared_task(name="incidents.remind_due", ignore_result=True)
+def remind_due() -> None:
+    """Write the reminders of overdue reports and measures, and the digest of the week."""
+    with only_one("incidents.remind_due", settings.CELERY_TASK_TIME_LIMIT) as won:
+        if won:
+            now = timezone.now()
+            duedates.remind(now=now)
+            duedates.digest(now=now)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from incidents.models.channel import Channel, ChannelKind, Step
 from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
-from incidents.models.evidence import Evidence, EvidenceKind
+from incidents.models.evidence import Evidence, EvidenceKind, Trigger
 from incidents.models.incident import (
     EXERCISE,
     OPEN_STATES,
@@ -11,8 +11,6 @@ from incidents.models.incident import (
     IncidentSignal,
     Severity,
     State,
-    TimelineEvent,
-    TimelineKind,
 )
 from incidents.models.notification import (
     WAITING,
@@ -39,6 +37,7 @@ from incidents.models.report import (
     ReportFile,
     StatusRow,
 )
+from incidents.models.timeline import ImmutableEvent, TimelineEvent, TimelineKind
 
 __all__ = [
     "EXERCISE",
@@ -59,6 +58,7 @@ __all__ = [
     "EvidenceKind",
     "ExtraSection",
     "FixRow",
+    "ImmutableEvent",
     "Incident",
     "IncidentSignal",
     "ItemState",
@@ -79,5 +79,6 @@ __all__ = [
     "Step",
     "TimelineEvent",
     "TimelineKind",
+    "Trigger",
     "VerificationRun",
 ]

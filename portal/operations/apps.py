@@ -27,6 +27,7 @@ class OperationsConfig(AppConfig):
             ("gateway", evidence.gateway),
         ):
             registry.register_collector(name, collector)
+        registry.register_follower("metrics", import_module("portal.operations.after").measurements)
         plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in ("verifiers", "posture")]
         for verifier in chain(*plugged):
             registry.register_verifier(verifier)
