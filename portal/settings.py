@@ -148,6 +148,8 @@ GATEWAY_FEED = feed_config()
 NOTIFY_URLS: list[str] = env.list("NOTIFY_URLS", [])
 NOTIFY_POLICY = notify_policy()
 CHANNEL_KEY: list[str] = env.list("CHANNEL_KEY", [])
+AUDIT_KEY: list[str] = env.list("AUDIT_KEY", [])
+AUDIT_KEEP_DAYS = env.int("AUDIT_KEEP_DAYS", 1095)
 CHANNEL_SCHEMES = frozenset(env.list("CHANNEL_SCHEMES", list(CHANNEL_SCHEMES_DEFAULT)))
 CHANNEL_INTERNAL_TARGETS: list[str] = env.list("CHANNEL_INTERNAL_TARGETS", [])
 #: Pinged once a minute while beat, workers, database and Redis are well; a secret, since it is all one needs.
