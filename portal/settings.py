@@ -160,6 +160,13 @@ HEARTBEAT_DEADLINE = env.float("HEARTBEAT_DEADLINE", 90.0)
 WATCHER = env.bool("WATCHER", True)
 INCIDENT_RESOLVE_AFTER = env.float("INCIDENT_RESOLVE_AFTER", 300.0)
 
+#: Services (``runtime:name`` patterns) that may be acted on besides those whose label allows it.
+ACTION_TARGETS: list[str] = env.list("ACTION_TARGETS", [])
+#: Restarts of a service in 30 minutes; seconds from the first to the second, and until its effect is checked.
+ACTION_BUDGET = env.int("ACTION_BUDGET", 3)
+ACTION_SPACING = env.float("ACTION_SPACING", 60.0)
+ACTION_CHECK_AFTER = env.float("ACTION_CHECK_AFTER", 120.0)
+
 PROBE_ALLOW: list[str] = env.list("PROBE_ALLOW", [])
 PROBE_CONNECTIVITY: list[str] = env.list("PROBE_CONNECTIVITY", [])
 PROBE_CA_FILE = env.str("PROBE_CA_FILE", "")

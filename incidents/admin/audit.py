@@ -50,7 +50,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 @admin.action(permissions=["delete"], description=gettext_lazy("Delete selected %(verbose_name_plural)s"))
 def delete_selected(modeladmin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
     """Delete as Django does, and audit each row: Django logs several rows at once, which sends no signal."""
-    logged = LogEntry.objects.filter(user_id=request.user.pk, action_flag=DELETION)
+    logged = LogEntry.objects.filter(user_id=request.user.pk or 0, action_flag=DELETION)
     last = logged.order_by("-pk").values_list("pk", flat=True).first() or 0
     answer: HttpResponse | None = actions.delete_selected(modeladmin, request, queryset)
     new = list(logged.filter(pk__gt=last).order_by("pk")[:DELETED_MAX])

@@ -26,11 +26,11 @@ class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
         """Refuse."""
         raise AppendOnly("audit entries cannot be removed; audit.prune() removes what is too old")
 
-    def bulk_create(self, _objects: Iterable[Any], *_args: Any, **_options: Any) -> NoReturn:
+    def bulk_create(self, objs: Iterable[Any], *_args: Any, **_options: Any) -> NoReturn:
         """Refuse: each row is chained to the one before."""
         raise AppendOnly("add audit entries with incidents.audit.record()")
 
-    def bulk_update(self, _objects: Iterable[Any], *_args: Any, **_options: Any) -> NoReturn:
+    def bulk_update(self, objs: Iterable[Any], *_args: Any, **_options: Any) -> NoReturn:
         """Refuse."""
         raise AppendOnly("audit entries cannot be changed")
 
