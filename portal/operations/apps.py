@@ -6,6 +6,9 @@ from itertools import chain
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+#: Modules with ``VERIFIERS``; of two verifiers whose words a line holds the first is bound to it.
+MODULES = ("verifiers", "retry_verifiers", "reach_verifiers", "posture")
+
 
 class OperationsConfig(AppConfig):
     """See ``portal/operations/__init__.py``."""
@@ -27,6 +30,6 @@ class OperationsConfig(AppConfig):
             ("gateway", evidence.gateway),
         ):
             registry.register_collector(name, collector)
-        plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in ("verifiers", "posture")]
+        plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in MODULES]
         for verifier in chain(*plugged):
             registry.register_verifier(verifier)
