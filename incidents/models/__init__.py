@@ -1,7 +1,15 @@
 """Rows of incidents, evidence, reports, checklists and messages."""
 
 from incidents.models.channel import Channel, ChannelKind, Step
-from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
+from incidents.models.checklist import (
+    ChecklistItem,
+    ItemPack,
+    ItemState,
+    Outcome,
+    PackItem,
+    Trigger,
+    VerificationRun,
+)
 from incidents.models.evidence import Evidence, EvidenceKind
 from incidents.models.incident import (
     EXERCISE,
@@ -61,11 +69,13 @@ __all__ = [
     "FixRow",
     "Incident",
     "IncidentSignal",
+    "ItemPack",
     "ItemState",
     "LongTermItem",
     "Notification",
     "NotificationKind",
     "Outcome",
+    "PackItem",
     "Priority",
     "ProblemDetail",
     "ProblemKind",
@@ -79,5 +89,6 @@ __all__ = [
     "Step",
     "TimelineEvent",
     "TimelineKind",
+    "Trigger",
     "VerificationRun",
 ]

@@ -33,3 +33,6 @@ class OperationsConfig(AppConfig):
         plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in MODULES]
         for verifier in chain(*plugged):
             registry.register_verifier(verifier)
+        causes = import_module("portal.operations.causes")
+        registry.register_explainer("configuration", causes.of_configuration)
+        registry.register_explainer("rules", causes.of_rules)
