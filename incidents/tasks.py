@@ -29,7 +29,7 @@ from incidents import (
     services,
     texts,
 )
-from incidents.models import OPEN_STATES, REAL, ChecklistItem, Incident, State
+from incidents.models import OPEN_STATES, REAL, ChecklistItem, Incident, RunTrigger, State
 from incidents.reports.drafting import draft_report, findings
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,9 @@ FREEZE_LOST = timedelta(seconds=90)
 FREEZE_TRIED = timedelta(minutes=10)
 #: Incidents whose freeze is asked for in one sweep.
 FREEZE_BATCH = 20
-#: Checklist items verified by one request.
+#: Checklist items verified by one request, and seconds after which no other one is begun: a task lives 45 s.
 VERIFY_BATCH = 100
+VERIFY_BUDGET_S = 30.0
 
 
 @shared_task(name=queue.DELIVER, ignore_result=True)
@@ -88,14 +89,16 @@ def verify_checklist() -> None:
     """Run every verifier of the checklists."""
     with only_one("incidents.verify_checklist", 600) as won:
         if won:
-            checklist.verify_all(now=timezone.now())
+            checklist.verify_all(now=timezone.now(), budget_s=VERIFY_BUDGET_S)
 
 
 @shared_task(name=queue.VERIFY, ignore_result=True)
 def verify_items(item_ids: list[int]) -> None:
     """Run the verifiers of these items, at most :data:`VERIFY_BATCH`."""
     items = ChecklistItem.objects.filter(pk__in=item_ids).select_related("report__incident")[:VERIFY_BATCH]
-    checklist.verify_items(items=items, now=timezone.now())
+    checklist.verify_items(
+        items=items, now=timezone.now(), trigger=RunTrigger.PERSON, budget_s=VERIFY_BUDGET_S
+    )
 
 
 @shared_task(name=queue.FREEZE, ignore_result=True)

@@ -2,7 +2,15 @@
 
 from incidents.models.audit import AppendOnly, AuditEntry, AuditHead
 from incidents.models.channel import Channel, ChannelKind, Step
-from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
+from incidents.models.checklist import (
+    ChecklistItem,
+    ItemPack,
+    ItemState,
+    Outcome,
+    PackItem,
+    RunTrigger,
+    VerificationRun,
+)
 from incidents.models.evidence import Evidence, EvidenceKind, Trigger
 from incidents.models.incident import (
     EXERCISE,
@@ -65,11 +73,13 @@ __all__ = [
     "ImmutableEvent",
     "Incident",
     "IncidentSignal",
+    "ItemPack",
     "ItemState",
     "LongTermItem",
     "Notification",
     "NotificationKind",
     "Outcome",
+    "PackItem",
     "Priority",
     "ProblemDetail",
     "ProblemKind",
@@ -77,6 +87,7 @@ __all__ = [
     "ProxyChange",
     "Report",
     "ReportFile",
+    "RunTrigger",
     "Severity",
     "State",
     "StatusRow",

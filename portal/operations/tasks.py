@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from incidents.tasks import only_one
-from portal.operations import acting, settling, tail
+from incidents.tasks import VERIFY_BUDGET_S, only_one
+from portal.operations import acting, rechecks, settling, tail
 
 
 @shared_task(name=tail.TASK, ignore_result=True)
@@ -27,3 +27,11 @@ def settle() -> None:
     with only_one("operations.settle", 60) as won:
         if won:
             settling.settle(now=timezone.now())
+
+
+@shared_task(name="operations.recheck", ignore_result=True)
+def recheck() -> None:
+    """Look at checklist items whose target changed, and again at ones that failed once."""
+    with only_one("operations.recheck", 60) as won:
+        if won:
+            rechecks.recheck(timezone.now(), budget_s=VERIFY_BUDGET_S)
