@@ -5,6 +5,9 @@
     * IncidentChanged: somebody else moved it first; look again
     * StillFiring: alerts are still open
     * PreventionOpen: a P0 measure is neither verified nor waived
+    * ReportLocked: the report was signed off; reopen it first
+    * ReportChanged: somebody else saved the report first; look again
+    * ReviewRefused: this person may not sign off, or not yet
 """
 
 from __future__ import annotations
@@ -28,3 +31,15 @@ class StillFiring(IncidentError):
 
 class PreventionOpen(IncidentError):
     """A P0 measure is neither verified nor waived, so the incident cannot be closed."""
+
+
+class ReportLocked(IncidentError):
+    """The report was signed off and changes only after it was reopened with a reason."""
+
+
+class ReportChanged(IncidentError):
+    """The report was saved by somebody else since this person looked at it."""
+
+
+class ReviewRefused(IncidentError):
+    """The sign-off needs another person, or an incident that is over, or a reason."""

@@ -37,7 +37,9 @@ from incidents.models.report import (
     ProxyChange,
     Report,
     ReportFile,
+    ReportVersion,
     StatusRow,
+    VersionKind,
 )
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "ProxyChange",
     "Report",
     "ReportFile",
+    "ReportVersion",
     "Severity",
     "State",
     "StatusRow",
@@ -80,4 +83,5 @@ __all__ = [
     "TimelineEvent",
     "TimelineKind",
     "VerificationRun",
+    "VersionKind",
 ]

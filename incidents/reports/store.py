@@ -105,7 +105,7 @@ def _sync(section: Section, report: Report, wanted: Sequence[Row], shown: Sequen
             _reorder(known, order)
             continue
         target = free.pop(0) if free else section.stored(report=report)
-        _write(section, target, plain, order, provenance=Provenance.PERSON, evidence=target.evidence_id)
+        write_row(section, target, plain, order, provenance=Provenance.PERSON, evidence=target.evidence_id)
     for surplus in free:
         surplus.delete()
 
@@ -121,7 +121,7 @@ def _renew(section: Section, report: Report, drafted: Sequence[Row]) -> None:
             _reorder(row, order)
         else:
             target = row or section.stored(report=report, draft_key=plain.key)
-            _write(section, target, plain, order, provenance=plain.provenance, evidence=plain.evidence)
+            write_row(section, target, plain, order, provenance=plain.provenance, evidence=plain.evidence)
         order += 1
     for row in stored:
         if row.draft_key in keys and row.draft_key:
@@ -133,9 +133,10 @@ def _renew(section: Section, report: Report, drafted: Sequence[Row]) -> None:
             row.delete()
 
 
-def _write(
+def write_row(
     section: Section, row: StoredRow, plain: Row, order: int, *, provenance: str, evidence: int | None
 ) -> None:
+    """Make one stored row say what ``plain`` says; a row that says so already is only moved."""
     if row.pk and section.to_plain(row) == plain and row.evidence_id == evidence:
         _reorder(row, order)
         return
