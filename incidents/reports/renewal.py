@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -21,7 +21,6 @@ from incidents.reports.draft import draft
 from incidents.reports.draft_causes import root_cause
 from incidents.reports.drafting import facts_of
 from incidents.reports.fix_table import suggestions
-from incidents.reports.markdown import parse, render
 from incidents.reports.model import Document, Item
 from incidents.reports.rows import SECTIONS, Section
 from incidents.reports.words import Words
@@ -66,8 +65,7 @@ def accept(
         items = [change.new for change in chosen if isinstance(change.new, Item)]
         checklist_rows.sync_draft(held, items, timezone.localdate(at))
         held.drafted_at = at
-        held.empty_sections = _empty(store.load(held), drafted)
-        held.save()
+        store.settle_empty(held, drafted.empty)
         if chosen:
             record(
                 incident=held.incident,
@@ -168,9 +166,3 @@ def _apply_row(section: Section, report: Report, change: Change) -> None:
     target = old or section.stored(report=report, draft_key=change.new.key)
     new = change.new
     store.write_row(section, target, new, order, provenance=new.provenance, evidence=new.evidence)
-
-
-def _empty(current: Document, drafted: Document) -> list[str]:
-    """Return the slots that print "no data": those of either document in which nothing is printed now."""
-    both = replace(current, empty=tuple(dict.fromkeys((*current.empty, *drafted.empty))))
-    return list(parse(render(both)).document.empty)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
 
 from incidents.models import ItemState, Provenance, Report
 from incidents.models.report import Row as StoredRow
+from incidents.reports.markdown import parse, render
 from incidents.reports.model import Document, Item, Row
 from incidents.reports.rows import SECTIONS, Section
 
@@ -81,6 +83,14 @@ def save_draft(report: Report, document: Document) -> None:
     report.save()
     for section in SECTIONS:
         _renew(section, report, getattr(document, section.name))
+
+
+def settle_empty(report: Report, also: Sequence[str] = ()) -> None:
+    """Save which slots print "no data": of those that did, and ``also``, the ones without a row now."""
+    document = load(report)
+    both = replace(document, empty=tuple(dict.fromkeys((*document.empty, *also))))
+    report.empty_sections = list(parse(render(both)).document.empty)
+    report.save()
 
 
 def _existing(section: Section, report: Report) -> list[StoredRow]:

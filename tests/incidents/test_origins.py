@@ -32,7 +32,7 @@ class Cells(HTMLParser):
         if tag in ("td", "li", "strong"):
             self.found.append([""])
         if tag == "sup" and self.found:
-            self.found[-1].append(dict(attrs)["title"])
+            self.found[-1].append(dict(attrs).get("title", ""))
 
     def handle_data(self, data):
         if self.found:
