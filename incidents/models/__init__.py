@@ -44,7 +44,9 @@ from incidents.models.report import (
     ProxyChange,
     Report,
     ReportFile,
+    ReportVersion,
     StatusRow,
+    VersionKind,
 )
 from incidents.models.timeline import ImmutableEvent, TimelineEvent, TimelineKind
 
@@ -87,6 +89,7 @@ __all__ = [
     "ProxyChange",
     "Report",
     "ReportFile",
+    "ReportVersion",
     "RunTrigger",
     "Severity",
     "State",
@@ -96,4 +99,5 @@ __all__ = [
     "TimelineKind",
     "Trigger",
     "VerificationRun",
+    "VersionKind",
 ]
