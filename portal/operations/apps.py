@@ -27,6 +27,7 @@ class OperationsConfig(AppConfig):
             ("gateway", evidence.gateway),
         ):
             registry.register_collector(name, collector)
-        plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in ("verifiers", "posture")]
+        names = ("verifiers", "posture", "drill_verifiers")
+        plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in names]
         for verifier in chain(*plugged):
             registry.register_verifier(verifier)

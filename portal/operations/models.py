@@ -7,6 +7,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from portal.monitoring.models import Service
+from portal.operations.drill_model import DrillKind, DrillRun, DrillState
+
+__all__ = ["DrillKind", "DrillRun", "DrillState", "TailOpening"]
 
 
 class TailOpening(models.Model):
