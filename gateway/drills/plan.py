@@ -92,7 +92,8 @@ class Measured:
     """What a drill saw between the beginning and the end of its fault. Times in seconds, sizes in bytes.
 
     ``told`` maps each state that clients would be told to the seconds from the fault until it was so, and
-    ``told_s`` is the longest a change took to arrive through Redis. ``levels`` counts lines by level.
+    ``told_s`` is the longest a change took to arrive through Redis. ``levels`` counts lines by level. A drill
+    of the monitoring puts ``written`` lines into a log itself, ``top_share`` is their commonest template's.
     """
 
     drill: str
@@ -115,6 +116,8 @@ class Measured:
     resumed: bool = False
     recovered_s: float | None = None
     forward: Forward | None = None
+    written: int = 0
+    top_share: float | None = None
 
     @property
     def attempts(self) -> int:
@@ -167,6 +170,10 @@ class Rule(StrEnum):
     MEMORY = "memory"
     TOLD = "told"
     RECOVERED = "recovered"
+    OPENED = "opened"
+    COUNTED = "counted"
+    TEMPLATE = "template"
+    CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,11 @@ def then(frozen: Mapping[str, Any]) -> str:
 
 def now(seen: Measured) -> str:
     """Return a drill's figures in words."""
+    if seen.written:
+        counted = _("%(n)s lines counted") % {"n": f"{seen.lines:,}"}
+        opened = seen.told.get("opened")
+        alarm = _("no alert") if opened is None else _("alert after %(s).0f s") % {"s": opened}
+        return f"{counted}, {alarm}, CPU {seen.cpu_percent:.1f} %"
     attempts = ngettext("%(n)d attempt", "%(n)d attempts", seen.attempts) % {"n": seen.attempts}
     lines = ngettext("%(n)d line", "%(n)d lines", seen.lines) % {"n": seen.lines}
     return f"{attempts}, {lines}, CPU {seen.cpu_percent:.1f} %"
@@ -111,6 +116,10 @@ def rule_words(check: Check) -> str:
         Rule.MEMORY: _("at most %(bound)s of memory"),
         Rule.TOLD: _("each change told within %(bound)s s"),
         Rule.RECOVERED: _("recovers when the fault ends"),
+        Rule.OPENED: _("an alert would open within %(bound)s s"),
+        Rule.COUNTED: _("at least %(bound)s lines counted, or the rate marked as a lower bound"),
+        Rule.TEMPLATE: _("one template holds at least %(bound)s %% of the lines"),
+        Rule.CLOSED: _("the alert would close within %(bound)s s after the flood"),
     }
     return names[Rule(check.rule)] % {"bound": _value(check.rule, check.bound)}
 
@@ -124,7 +133,7 @@ def seen_words(check: Check) -> str:
 
 
 _SECONDS = frozenset(
-    {Rule.WAITS, Rule.BREAKER, Rule.PARKED, Rule.STALE, Rule.TOLD, Rule.RECOVERED},
+    {Rule.WAITS, Rule.BREAKER, Rule.PARKED, Rule.STALE, Rule.TOLD, Rule.RECOVERED, Rule.OPENED, Rule.CLOSED},
 )
 
 

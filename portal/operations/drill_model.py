@@ -13,12 +13,13 @@ from gateway.drills.plan import Check, Measured
 
 
 class DrillKind(models.TextChoices):
-    """The causes that can be replayed; the values are those of :class:`gateway.drills.plan.Drill`."""
+    """The causes that can be replayed; all but the flood are of :class:`gateway.drills.plan.Drill`."""
 
     RETRY_STORM = "retry-storm", _("Retry storm")
     ACCEPT_THEN_CLOSE = "accept-then-close", _("Accepted, then closed")
     MUTE = "mute", _("Mute connection")
     BAD_TOKEN = "bad-token", _("Rejected token")
+    LOG_FLOOD = "log-flood", _("Log flood")
 
 
 class DrillState(models.TextChoices):

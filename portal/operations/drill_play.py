@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 
@@ -20,8 +21,8 @@ from gateway.drills.plan import PLANS, Drill, Measured
 from gateway.drills.stage import DrillAborted, DrillBroken, Stage, settings_of_running
 from gateway.status import read_statuses
 from portal.monitoring import store
-from portal.operations import drills
-from portal.operations.models import DrillRun, DrillState
+from portal.operations import drill_flood, drills
+from portal.operations.models import DrillKind, DrillRun, DrillState
 
 #: Seconds between two writes of the figures so far.
 WRITE_EVERY = 2.0
@@ -32,7 +33,7 @@ HIDDEN = ("KIWOOM_", "DATABASE_URL", "SECRET_KEY", "NOTIFY_", "CHANNEL_", "DEADM
 def play(run: DrillRun) -> DrillRun:
     """Play ``run``, which this process has claimed, and write its result whatever happens."""
     try:
-        measured = asyncio.run(_play(run))
+        measured = _flood(run) if run.drill == DrillKind.LOG_FLOOD else asyncio.run(_play(run))
     except DrillAborted:
         drills.give_up(run, DrillState.ABORTED, timezone.now(), _("Ended before it had a result."))
     except (DrillBroken, OSError, redis.RedisError) as error:
@@ -69,6 +70,21 @@ async def _play(run: DrillRun) -> Measured:
     playing = asyncio.ensure_future(stage.play())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     return await playing
+
+
+def _flood(run: DrillRun) -> Measured:
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    written = 0.0
+
+    def progress(measured: Measured) -> bool:
+        nonlocal written
+        if time.monotonic() - written < WRITE_EVERY:
+            return not told.is_set()
+        written = time.monotonic()
+        return drills.beat(run.pk, measured, timezone.now()) and not told.is_set()
+
+    return drill_flood.flood(settings.DATA_DIR / "drills", progress)
 
 
 def running_settings() -> tuple[UpstreamConfig, str]:

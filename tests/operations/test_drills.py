@@ -206,7 +206,7 @@ def test_a_drill_by_hand_plays_and_leaves_nothing_of_the_gateway_behind(
         )
 
     assert manage("migrate", "-v0").returncode == 0
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         [sys.executable, "manage.py", "drill", "bad-token", "--json"],
         cwd=settings.BASE_DIR,
         env=environment,

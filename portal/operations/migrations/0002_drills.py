@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             name='DrillRun',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('drill', models.CharField(choices=[('retry-storm', 'Retry storm'), ('accept-then-close', 'Accepted, then closed'), ('mute', 'Mute connection'), ('bad-token', 'Rejected token')], max_length=24, verbose_name='drill')),
+                ('drill', models.CharField(choices=[('retry-storm', 'Retry storm'), ('accept-then-close', 'Accepted, then closed'), ('mute', 'Mute connection'), ('bad-token', 'Rejected token'), ('log-flood', 'Log flood')], max_length=24, verbose_name='drill')),
                 ('state', models.CharField(choices=[('running', 'Running'), ('passed', 'Passed'), ('failed', 'Not passed'), ('aborted', 'Aborted'), ('broken', 'Could not be played')], default='running', max_length=10, verbose_name='result')),
                 ('started_at', models.DateTimeField(verbose_name='started')),
                 ('username', models.CharField(blank=True, max_length=150, verbose_name='name')),
