@@ -8,6 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from incidents.models import Incident
 from portal.monitoring.models import Service
+from portal.operations.drill_model import DrillKind, DrillRun, DrillState
+
+__all__ = ["DrillKind", "DrillRun", "DrillState", "TailOpening"]
 
 
 class TailOpening(models.Model):

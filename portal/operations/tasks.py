@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from incidents.tasks import VERIFY_BUDGET_S, only_one
-from portal.operations import acting, rechecks, settling, tail
+from portal.operations import acting, drills, rechecks, settling, tail
 
 
 @shared_task(name=tail.TASK, ignore_result=True)
@@ -35,3 +35,15 @@ def recheck() -> None:
     with only_one("operations.recheck", 60) as won:
         if won:
             rechecks.recheck(timezone.now(), budget_s=VERIFY_BUDGET_S)
+
+
+@shared_task(name=drills.TASK, ignore_result=True)
+def run_drill(pk: int) -> None:
+    """Start the process that plays a drill; it takes longer than a task may, and is bounded by itself."""
+    drills.launch(pk)
+
+
+@shared_task(name="operations.settle_drills", ignore_result=True)
+def settle_drills() -> None:
+    """Give a drill whose process is gone its result."""
+    drills.settle(now=timezone.now())
