@@ -16,6 +16,7 @@ from django.utils import timezone
 from redis.exceptions import LockNotOwnedError
 
 from incidents import (
+    audit,
     checklist,
     duedates,
     evidence,
@@ -144,6 +145,14 @@ def remind_due() -> None:
             now = timezone.now()
             duedates.remind(now=now)
             duedates.digest(now=now)
+
+
+@shared_task(name="incidents.prune_audit", ignore_result=True)
+def prune_audit() -> None:
+    """Remove audit entries that are too old."""
+    with only_one("incidents.prune_audit", 60) as won:
+        if won:
+            audit.prune(now=timezone.now())
 
 
 @contextmanager
