@@ -68,9 +68,9 @@ def _note(_request: HttpRequest, found: Incident, now: datetime, user: User, rea
     services.add_note(incident=found, text=reason, at=now, actor=user)
 
 
-def _star(request: HttpRequest, found: Incident, _now: datetime, _user: User, _reason: str) -> None:
+def _star(request: HttpRequest, found: Incident, now: datetime, user: User, _reason: str) -> None:
     event = get_object_or_404(TimelineEvent, pk=_number(request, "event"), incident=found)
-    services.star(event=event, starred=request.POST.get("starred") == "1")
+    services.star(event=event, starred=request.POST.get("starred") == "1", at=now, actor=user)
 
 
 def _severity(request: HttpRequest, found: Incident, now: datetime, user: User, reason: str) -> None:

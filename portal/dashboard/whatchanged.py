@@ -1,4 +1,4 @@
-"""What changed in the day before an incident: configurations and images, newest first, in words."""
+"""What changed in the day before an incident: configurations, images and deeds, newest first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import groupby
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from incidents.models import Incident
+from incidents.models import AuditEntry, Incident
 from portal.monitoring.models import ConfigSnapshot
 from portal.monitoring.snapshots import Change, differences
 
@@ -22,6 +22,8 @@ SLACK = timedelta(minutes=2)
 SHOWN = 20
 WORDS_MAX = 6
 READ = 2000
+#: Audited deeds that cannot have caused an incident.
+NO_CAUSE = r"^(incident|item|report|evidence|audit|drill)\."
 #: Characters of a value.
 VALUE_MAX = 80
 
@@ -39,7 +41,7 @@ class Changed:
 
 
 def before(incident: Incident) -> list[Changed]:
-    """Return what changed before ``incident``: one query. Its own services come first at the same time."""
+    """Return what changed before ``incident``: two queries. Its own services come first at the same time."""
     start = (incident.impact_started_at or incident.opened_at) - BEFORE
     until = incident.burning_since + SLACK
     rows = ConfigSnapshot.objects.filter(service__snapshots__last_at__gte=start, first_at__lte=until)
@@ -47,8 +49,25 @@ def before(incident: Incident) -> list[Changed]:
     found: list[Changed] = []
     for _service, snapshots in groupby(rows[:READ], key=lambda row: row.service_id):
         found += _of_service(list(snapshots), set(incident.services), start, until)
+    found += _deeds(start, until, set(incident.services))
     found.sort(key=lambda one: (one.at, one.own), reverse=True)
     return found[:SHOWN]
+
+
+def _deeds(start: datetime, until: datetime, names: set[str]) -> Iterator[Changed]:
+    """Yield what people and Bonghwa did to services and settings; what they did to incidents is no cause."""
+    rows = AuditEntry.objects.filter(at__gte=start, at__lte=until).exclude(action__regex=NO_CAUSE)
+    for row in rows.order_by("-at")[:SHOWN]:
+        words = [f"{row.action} · {row.actor_name or 'Bonghwa'}"]
+        words += [row.reason[:VALUE_MAX]] if row.reason else []
+        yield Changed(
+            at=row.at,
+            service=row.target[:VALUE_MAX],
+            service_id=0,
+            own=row.target in names,
+            icon="shield_person",
+            words=words,
+        )
 
 
 def _of_service(

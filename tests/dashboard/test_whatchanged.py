@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from incidents import audit
 from incidents.models import Incident
 from portal.dashboard import whatchanged
 from portal.monitoring import snapshots
@@ -94,3 +95,15 @@ def test_many_changes_are_bounded_and_a_label_is_escaped(client: Client, inciden
     shown = client.get("/incidents/7/").content.decode()
     assert "labels.&lt;b&gt;0 added" in shown
     assert "<b>0" not in shown
+
+
+def test_a_deed_on_a_service_is_told_and_one_on_an_incident_is_not(incident: Incident) -> None:
+    at = incident.opened_at - timedelta(minutes=5)
+    audit.record(action="service.restart", actor=None, target="api-gateway", reason="배포", at=at)
+    audit.record(action="incident.acknowledge", actor=None, target="INC-1", at=at)
+    (told,) = whatchanged.before(incident)
+    assert (told.service, told.own, told.words) == (
+        "api-gateway",
+        True,
+        ["service.restart · Bonghwa", "배포"],
+    )
