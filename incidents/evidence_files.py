@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import IO, Any
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
 
+from incidents import audit
 from incidents.evidence import EvidenceDamaged, raw_bytes
 from incidents.models import Evidence, Incident, TimelineKind
 from incidents.timeline import record
@@ -64,9 +66,14 @@ def write_archive(incident: Incident, target: IO[bytes]) -> Manifest:
 def note_download(
     *, incident: Incident, what: str, at: datetime, actor: AbstractBaseUser, damaged: int = 0
 ) -> None:
-    """Put on the timeline who took what along."""
-    more = {"damaged": damaged} if damaged else {}
-    record(incident=incident, kind=TimelineKind.DOWNLOAD, at=at, actor=actor, file=what, **more)
+    """Put on the timeline and into the audit who took what along."""
+    more: dict[str, Any] = {"damaged": damaged} if damaged else {}
+    with transaction.atomic():
+        record(incident=incident, kind=TimelineKind.DOWNLOAD, at=at, actor=actor, file=what, **more)
+        target = f"INC-{incident.number}"
+        audit.record(
+            action="evidence.download", actor=actor, target=target, after={"file": what, **more}, at=at
+        )
 
 
 def _entry(row: Evidence) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from incidents.deeds import audited
 from incidents.errors import IllegalMove, IncidentChanged, NotAllowed
 from incidents.merging import drop_opening
 from incidents.models import Incident, IncidentSignal, State, TimelineKind
@@ -65,6 +66,8 @@ def merge(
                 reason=reason,
                 **way,
             )
+        after = {"into": target.number, "alerts": moved}
+        audited(source, "merge", at=at, actor=actor, reason=reason, after=after)
     return target
 
 
@@ -112,6 +115,8 @@ def split(
                 **way,
             )
         announce(fresh, at)
+        after = {"into": fresh.number, "alerts": [one.key for one in chosen]}
+        audited(incident, "split", at=at, actor=actor, reason=reason, after=after)
     return fresh
 
 

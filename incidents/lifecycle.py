@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from incidents import closing, outbox
+from incidents import closing, deeds, outbox
 from incidents.errors import IllegalMove, IncidentChanged, StillFiring
 from incidents.models import (
     OPEN_STATES,
@@ -160,6 +160,7 @@ def move(
             new=to.value,
             reason=reason,
         )
+        deeds.moved(incident, str(old), to, at=at, actor=actor, reason=reason)
     return incident
 
 
@@ -184,4 +185,5 @@ def _resolve_if_green(incident: Incident, now: datetime) -> bool:
             green_s=green,
         )
         outbox.announce(incident=incident, kind=NotificationKind.RESOLVED, at=now)
+        deeds.moved(incident, str(old), State.RESOLVED, at=now, actor=None)
     return True

@@ -15,6 +15,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from incidents import outbox
+from incidents.deeds import audited
 from incidents.errors import IllegalMove, IncidentChanged
 from incidents.models import Incident, IncidentSignal, NotificationKind, State, TimelineKind
 from incidents.numbering import create_incident
@@ -103,6 +104,7 @@ def reopen_by_hand(
                 reason=reason,
             )
             announce(incident, at)
+            audited(incident, "reopen", at=at, actor=actor, reason=reason)
     except IntegrityError as error:
         raise IllegalMove(_("Another incident of the same cause is open, or it was merged.")) from error
     return incident

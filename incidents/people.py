@@ -12,6 +12,7 @@ from django.contrib.auth.models import AbstractBaseUser, User
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from incidents.deeds import audited
 from incidents.errors import IllegalMove, IncidentChanged, NotAllowed
 from incidents.models import Incident, Severity, State, TimelineEvent, TimelineKind
 from incidents.timeline import record
@@ -48,6 +49,8 @@ def change_severity(
             new=severity,
             reason=reason,
         )
+        before, after = {"severity": old}, {"severity": severity}
+        audited(incident, "severity", at=at, actor=actor, reason=reason, before=before, after=after)
     return incident
 
 
@@ -81,6 +84,8 @@ def set_lead(
             new=lead.get_username() if lead else "",
             reason=reason,
         )
+        was, now = ({"lead": one.get_username() if one else None} for one in (before, lead))
+        audited(incident, "lead", at=at, actor=actor, reason=reason, before=was, after=now)
     return incident
 
 
@@ -108,14 +113,21 @@ def correct_impact(
             new=started_at.isoformat(),
             reason=reason,
         )
+        was, now = ({"impact_started_at": one.isoformat() if one else None} for one in (old, started_at))
+        audited(incident, "impact", at=at, actor=actor, reason=reason, before=was, after=now)
     return incident
 
 
-def star(*, event: TimelineEvent, starred: bool) -> bool:
+def star(*, event: TimelineEvent, starred: bool, at: datetime, actor: AbstractBaseUser | None) -> bool:
     """Take an event into the report or out of it; False when it was so already."""
-    changed = TimelineEvent.objects.filter(pk=event.pk).exclude(starred=starred).update(starred=starred)
-    event.starred = starred
-    return bool(changed)
+    with transaction.atomic():
+        other = TimelineEvent.objects.filter(pk=event.pk).exclude(starred=starred)
+        changed = bool(other.update(starred=starred))
+        event.starred = starred
+        if changed:
+            verb = "star" if starred else "unstar"
+            audited(event.incident, verb, at=at, actor=actor, after={"event": event.pk})
+    return changed
 
 
 def _need_reason(reason: str) -> None:

@@ -11,6 +11,7 @@ from ninja.security import SessionAuth
 
 from gateway.api import router as feed_router
 from portal.dashboard.access import VIEW, viewer_required
+from portal.incidents_api import router as incidents_router
 from portal.overview import checklist_json, gateway_json, incidents_json, services_json
 from portal.probes_api import router as probes_router
 from portal.schemas import GatewayOut, IncidentOut, ItemOut, ServiceOut
@@ -28,6 +29,7 @@ class ViewerAuth(SessionAuth):
 api = NinjaAPI(title="Bonghwa", version="1", docs_url=None, auth=ViewerAuth(), docs_decorator=viewer_required)
 api.add_router("", feed_router)
 api.add_router("probes", probes_router)
+api.add_router("", incidents_router)
 
 
 @api.get("/gateway", response=list[GatewayOut])

@@ -8,14 +8,15 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_POST
 
 VIEW = "dashboard.view_portal"
 OPERATE = "dashboard.operate"
 EDIT = "incidents.change_report"
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def viewer_required(view: View) -> View:
@@ -23,7 +24,7 @@ def viewer_required(view: View) -> View:
 
     @login_required
     @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.has_perm(VIEW):
             raise PermissionDenied
         return view(request, *args, **kwargs)
@@ -37,7 +38,7 @@ def operator_action(view: View) -> View:
     @login_required
     @require_POST
     @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.has_perm(OPERATE):
             raise PermissionDenied
         return view(request, *args, **kwargs)

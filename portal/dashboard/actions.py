@@ -1,9 +1,6 @@
-"""What operators press: state changes of incidents, and commands for the gateway."""
+"""What operators press: messages sent again, and commands for the gateway."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import redis
 from django.contrib import messages
@@ -16,42 +13,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from gateway import commands
-from incidents import queue, resend, services
-from incidents.errors import IncidentError
-from incidents.models import Delivery, Incident
+from incidents import queue, resend
+from incidents.models import Delivery
 from portal.dashboard.access import OPERATE, operator_action, viewer_required
 from portal.dashboard.gateway import connect
-
-#: Characters of a reason or note that are kept.
-REASON_MAX = 2000
-
-MOVES: dict[str, Callable[..., Any]] = {
-    "acknowledge": services.acknowledge,
-    "mitigate": services.mitigate,
-    "resolve": services.resolve,
-}
-
-
-@operator_action
-def incident(request: HttpRequest, number: int) -> HttpResponse:
-    """Acknowledge, mitigate, resolve or annotate an incident; a refusal is told, not raised."""
-    found = get_object_or_404(Incident, number=number)
-    verb = request.POST.get("verb", "")
-    reason = request.POST.get("reason", "").strip()[:REASON_MAX]
-    now = timezone.now()
-    actor = request.user if isinstance(request.user, AbstractBaseUser) else None
-    try:
-        if verb == "note" and reason:
-            services.add_note(incident=found, text=reason, at=now, actor=actor)
-        elif verb == "note":
-            messages.error(request, _("Write the note first."))
-        elif verb in MOVES:
-            MOVES[verb](incident=found, at=now, actor=actor, reason=reason)
-        else:
-            messages.error(request, _("Unknown action."))
-    except IncidentError as error:
-        messages.error(request, str(error))
-    return redirect("incident", number=number)
+from portal.dashboard.lifecycle import REASON_MAX
 
 
 @viewer_required

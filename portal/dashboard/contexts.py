@@ -16,7 +16,18 @@ from django.utils.translation import gettext as _
 
 from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import alerts, collector, detail, drills, feed, feed_wording, messages, queries, watch
+from portal.dashboard import (
+    alerts,
+    collector,
+    detail,
+    drills,
+    feed,
+    feed_wording,
+    incident,
+    messages,
+    queries,
+    watch,
+)
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -30,6 +41,8 @@ PANELS: dict[str, tuple[str, ...]] = {
     "incidents": ("incident_list",),
     "incident": (
         "incident_head",
+        "incident_related",
+        "incident_changes",
         "incident_signals",
         "incident_messages",
         "incident_timeline",
@@ -57,7 +70,7 @@ def build(key: str) -> Context | None:
     if kind == "service":
         return detail.service(int(ident))
     if kind == "incident":
-        return detail.incident(int(ident))
+        return incident.incident(int(ident))
     if kind == "drill":
         return drills.detail(int(ident))
     builders: dict[str, Callable[[], Context]] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.contrib import messages as notices
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 
 from portal.dashboard import contexts
 from portal.dashboard.access import viewer_required
@@ -42,8 +44,17 @@ def incidents(request: HttpRequest) -> HttpResponse:
 
 @viewer_required
 def incident(request: HttpRequest, number: int) -> HttpResponse:
-    """One incident: timeline, signals, evidence, report and checklist."""
-    return _page(request, f"incident:{number}", "portal/incident.html")
+    """One incident. An old link to a merged one leads to where it went, but for ``?own=1``."""
+    key = f"incident:{number}"
+    context = contexts.build(key)
+    if context is None:
+        raise Http404
+    merged = context["incident"].merged_into
+    if merged is not None and "own" not in request.GET:
+        told = {"old": number, "new": merged.number}
+        notices.info(request, _("INC-%(old)d was merged into INC-%(new)d, which you see now.") % told)
+        return redirect("incident", number=merged.number)
+    return render(request, "portal/incident.html", {**context, "live_page": key})
 
 
 @viewer_required

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from incidents.models import ItemState, State, TimelineEvent, TimelineKind
+from incidents.models import ItemState, Severity, State, TimelineEvent, TimelineKind
 from portal.dashboard.wording import duration
 
 ICONS = {
@@ -25,6 +26,11 @@ ICONS = {
     TimelineKind.IMPORTED: "upload_file",
     TimelineKind.CHECKLIST: "checklist",
     TimelineKind.ACTION: "bolt",
+    TimelineKind.LEAD: "person",
+    TimelineKind.IMPACT: "schedule",
+    TimelineKind.MERGED: "merge",
+    TimelineKind.SPLIT: "call_split",
+    TimelineKind.DOWNLOAD: "download",
     TimelineKind.NOTE: "edit_note",
 }
 #: Names of values that say where a thing is, not what it is; they are left out of the wording.
@@ -42,6 +48,9 @@ class Entry:
     text: str
     actor: str
     incident: int | None = None
+    id: int = 0
+    starred: bool = False
+    evidence: int | None = None
 
     @property
     def day(self) -> str:
@@ -69,6 +78,9 @@ def entry(event: TimelineEvent) -> Entry:
         text=event.text or _words(event),
         actor=event.actor.get_username() if event.actor else "",
         incident=event.incident.number if "incident" in event._state.fields_cache else None,
+        id=event.pk,
+        starred=event.starred,
+        evidence=event.evidence_id,
     )
 
 
@@ -81,14 +93,39 @@ def _words(event: TimelineEvent) -> str:
         if data.get("reason"):
             parts.append(str(data["reason"]))
         return " · ".join(parts)
+    if words := _of_people(event.kind, data):
+        return words + (f" · {data['reason']}" if data.get("reason") else "")
     if event.kind == TimelineKind.EVIDENCE and event.evidence:
         return f"{event.evidence.get_kind_display()} {event.evidence.subject}".strip()
     values = [data[name] for name in data if name not in HIDDEN]
     return " · ".join(_value(value) for value in values if value not in ("", None, [], {}))
 
 
+def _of_people(kind: str, data: dict[str, Any]) -> str:
+    """Return what somebody did to an incident as a whole; empty for any other event."""
+    if kind == TimelineKind.LEAD:
+        return _("%(old)s → %(new)s") % {"old": data.get("old") or "—", "new": data.get("new") or "—"}
+    if kind == TimelineKind.IMPACT:
+        return _("%(old)s → %(new)s") % {"old": _time(data.get("old")), "new": _time(data.get("new"))}
+    if kind == TimelineKind.MERGED and "into" in data:
+        return _("merged into INC-%(number)d") % {"number": data["into"]}
+    if kind == TimelineKind.MERGED:
+        return _("INC-%(number)d was merged into this one") % {"number": data["from"]}
+    if kind == TimelineKind.SPLIT:
+        titles = ", ".join(map(str, data.get("titles", [])))
+        if "into" in data:
+            return _("moved to INC-%(number)d: %(titles)s") % {"number": data["into"], "titles": titles}
+        return _("split from INC-%(number)d: %(titles)s") % {"number": data["from"], "titles": titles}
+    return ""
+
+
+def _time(value: object) -> str:
+    found = parse_datetime(str(value)) if value else None
+    return timezone.localtime(found).strftime("%Y-%m-%d %H:%M %Z") if found else "—"
+
+
 def _state(value: object) -> str:
-    labels = {**dict(State.choices), **dict(ItemState.choices)}
+    labels = {**dict(State.choices), **dict(ItemState.choices), **dict(Severity.choices)}
     return str(labels.get(str(value), value or "—"))
 
 

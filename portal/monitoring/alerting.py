@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -176,6 +177,17 @@ def acknowledge(alert: Alert, *, reason: str, at: datetime, actor: AbstractBaseU
             except IncidentError:
                 # Somebody else moved it first; the alert is acknowledged all the same.
                 logger.info("incident %s was moved meanwhile", incident.number)
+
+
+def renumber(old: int, new: int, keys: Collection[str] | None = None) -> int:
+    """Let open alerts of incident ``old`` (those with signal ``keys``) name ``new``; return how many.
+
+    Their fingerprint stays: incidents know by it where their signals went.
+    """
+    alerts = Alert.objects.filter(incident_number=old, closed_at=None)
+    if keys is not None:
+        alerts = alerts.filter(pk__in=[one.pk for one in alerts[:MAX_HELD] if one.signal_key in keys])
+    return alerts.update(incident_number=new)
 
 
 def forget_states(states: QuerySet[RuleState]) -> None:

@@ -24,7 +24,7 @@ from kombu.exceptions import OperationalError
 from incidents import audit, evidence, services
 from incidents.action_words import verb as verb_word
 from incidents.errors import IncidentError
-from incidents.models import OPEN_STATES, REAL, Incident, State, TimelineKind
+from incidents.models import OPEN_STATES, REAL, Incident, State, TimelineKind, Trigger
 from portal.monitoring.models import Service
 from portal.monitoring.runtimes.base import (
     Found,
@@ -314,7 +314,7 @@ def _freeze(action: OperatorAction) -> str:
     if action.incident is None:
         return _("no open incident, so no evidence was frozen")
     try:
-        kept = evidence.capture(incident=action.incident, now=timezone.now())
+        kept = evidence.capture(incident=action.incident, now=timezone.now(), trigger=Trigger.ACTION)
     except Exception as error:
         # A person waits for the restart; why there is no evidence is told.
         logger.exception("evidence before %s of %s failed", action.verb, action.service_name)

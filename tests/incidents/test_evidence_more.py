@@ -27,15 +27,20 @@ def bundle(kind, subject, **data):
     return Captured(kind=kind, subject=subject, data=data)
 
 
+def collector_of(kind):
+    def collect(names, now):
+        return [bundle(kind, name, at=now.isoformat()) for name in names]
+
+    return collect
+
+
 @pytest.fixture
 def sources(monkeypatch):
     """Collectors and followers that yield one small bundle for each service."""
     monkeypatch.setattr(registry, "_collectors", {})
     monkeypatch.setattr(registry, "_followers", {})
     for name, kind in (("metrics", EvidenceKind.METRICS), ("logs", EvidenceKind.LOGS)):
-        registry.register_collector(
-            name, lambda names, now, kind=kind: [bundle(kind, one, at=now.isoformat()) for one in names]
-        )
+        registry.register_collector(name, collector_of(kind))
     registry.register_follower(
         "metrics",
         lambda names, start, end: [

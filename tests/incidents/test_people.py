@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from incidents import services
 from incidents.errors import IllegalMove, IncidentChanged, NotAllowed, NotReviewed, PreventionOpen
 from incidents.models import (
+    AuditEntry,
     ChecklistItem,
     Incident,
     ItemState,
@@ -164,3 +165,30 @@ def test_the_database_refuses_half_a_move(half):
         half = {"merged_into": fire(fingerprint="other").incident}
     with pytest.raises(IntegrityError), transaction.atomic():
         Incident.objects.filter(pk=incident.pk).update(**half)
+
+
+def test_what_people_and_bonghwa_do_is_audited_with_the_values_before_and_after():
+    incident, alice = fire().incident, operator("alice")
+    other = fire(fingerprint="other").incident
+    services.acknowledge(incident=incident, at=NOW, actor=alice, reason="확인")
+    services.change_severity(incident=incident, severity="critical", at=NOW, actor=alice, reason="전면")
+    services.set_lead(incident=incident, lead=alice, at=NOW, actor=alice)
+    services.merge(source=other, target=incident, at=NOW, actor=alice, reason="같은 원인")
+    services.resolve(incident=incident, at=after(60), force=True)
+
+    rows = AuditEntry.objects.order_by("seq").values_list("action", "target", "actor_name", "reason")
+    assert list(rows) == [
+        ("incident.acknowledge", "INC-1", "alice", "확인"),
+        ("incident.severity", "INC-1", "alice", "전면"),
+        ("incident.lead", "INC-1", "alice", ""),
+        ("incident.merge", "INC-2", "alice", "같은 원인"),
+        ("incident.resolve", "INC-1", "", ""),
+    ]
+    changed = AuditEntry.objects.get(action="incident.severity")
+    assert (changed.before, changed.after) == ({"severity": "warning"}, {"severity": "critical"})
+
+
+def test_a_refused_deed_is_not_audited():
+    with pytest.raises(IllegalMove):
+        services.review(incident=fire().incident, at=NOW)
+    assert not AuditEntry.objects.exists()

@@ -51,6 +51,6 @@ def test_a_starred_note_is_printed_in_the_detailed_report_and_an_unstarred_one_i
     draft_report(incident=incident, now=after(20))
     assert "프록시는 정상" not in render(incident, "detail", "md", "ko")
 
-    assert services.star(event=event, starred=True)
-    assert not services.star(event=event, starred=True)
+    assert services.star(event=event, starred=True, at=after(30), actor=None)
+    assert not services.star(event=event, starred=True, at=after(31), actor=None)
     assert "프록시는 정상" in render(incident, "detail", "md", "ko")

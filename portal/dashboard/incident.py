@@ -1,0 +1,92 @@
+"""Context of the page of one incident."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from datetime import date
+from typing import Any
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from incidents import duedates, duetexts
+from incidents.models import Evidence, Incident, Severity, TimelineEvent
+from incidents.related import Related, related
+from portal.dashboard import ledger, messages, options, queries, whatchanged
+from portal.dashboard.timeline import Entry, entry
+
+Context = dict[str, Any]
+
+SIGNALS_MAX = 100
+TIMELINE_MAX = 300
+EVIDENCE_MAX = 60
+#: Characters of one piece of evidence shown on the page; the file has all of it.
+PREVIEW_CHARS = 4000
+
+
+def incident(number: int) -> Context | None:
+    """Return one incident's page: about sixteen queries and the rendering of its report."""
+    found = Incident.objects.select_related("lead", "merged_into", "split_from").filter(number=number).first()
+    if found is None:
+        return None
+    signals = list(found.signals.all()[:SIGNALS_MAX])
+    firing = sum(signal.cleared_at is None for signal in signals)
+    due = duedates.report_due(found)
+    return {
+        "title": f"INC-{found.number}",
+        "incident": found,
+        "row": queries.incident_row(found),
+        "signals": signals,
+        "moves": options.moves(found, firing),
+        "severities": Severity.choices,
+        "splittable": found.is_open and firing > 1,
+        "clocks": ledger.of_incident(found, timezone.now()),
+        "related": [_related(one) for one in related(found)],
+        "changed": whatchanged.before(found),
+        "report_due": due,
+        "report_late": _late(due),
+        "entries": _timeline(found),
+        "receipts": messages.receipts(found),
+        "evidence": [_evidence(item) for item in found.evidence.all()[:EVIDENCE_MAX]],
+        "report": _report(found),
+        "items": queries.checklist(found),
+        "window": found.resolve_after_s,
+    }
+
+
+def _timeline(found: Incident) -> list[Entry]:
+    events = TimelineEvent.objects.filter(incident=found).select_related("actor", "evidence")
+    newest = list(events.order_by("-at", "-pk")[:TIMELINE_MAX])
+    return [entry(event) for event in newest]
+
+
+def _evidence(item: Evidence) -> Context:
+    try:
+        text = json.dumps(json.loads(zlib.decompress(item.payload)), ensure_ascii=False, indent=1)
+    except (zlib.error, ValueError):
+        text = _("unreadable")
+    return {"item": item, "preview": text[:PREVIEW_CHARS], "cut": len(text) > PREVIEW_CHARS}
+
+
+def _report(found: Incident) -> Context:
+    from incidents import reports  # its renderer is heavy and only this page needs it
+
+    if getattr(found, "report", None) is None:
+        return {"html": None}
+    language = "ko" if (get_language() or "ko").startswith("ko") else "en"
+    html = reports.render(found, "summary", "html", language)
+    # The renderer escapes every cell and sanitises Markdown before it returns HTML.
+    return {"html": format_html("{}", mark_safe(html))}  # noqa: S308 - sanitised by the renderer
+
+
+def _related(one: Related) -> Context:
+    return {"incident": one.incident, "why": [ledger.why_word(why) for why in one.why]}
+
+
+def _late(due: date | None) -> str:
+    today = timezone.localdate()
+    return duetexts.days_late(due, today) if due is not None and due < today else ""
