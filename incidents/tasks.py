@@ -16,6 +16,7 @@ from django.utils import timezone
 from redis.exceptions import LockNotOwnedError
 
 from incidents import (
+    audit,
     checklist,
     evidence,
     followups,
@@ -115,6 +116,14 @@ def freeze(incident_id: int) -> None:
         # The message matters more than the report: it goes out whatever happened above.
         shown = lines.evidence_lines(incident)
         outbox.release(incident=incident, at=timezone.now(), findings=found, lines=shown)
+
+
+@shared_task(name="incidents.prune_audit", ignore_result=True)
+def prune_audit() -> None:
+    """Remove audit entries that are too old."""
+    with only_one("incidents.prune_audit", 60) as won:
+        if won:
+            audit.prune(now=timezone.now())
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Rows of incidents, evidence, reports, checklists and messages."""
 
+from incidents.models.audit import AppendOnly, AuditEntry, AuditHead
 from incidents.models.channel import Channel, ChannelKind, Step
 from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
 from incidents.models.evidence import Evidence, EvidenceKind
@@ -48,6 +49,9 @@ __all__ = [
     "REAL",
     "WAITING",
     "AccessRow",
+    "AppendOnly",
+    "AuditEntry",
+    "AuditHead",
     "CauseKind",
     "CauseRow",
     "Channel",
