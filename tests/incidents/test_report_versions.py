@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, User
 
 from incidents import services
 from incidents.errors import ReportChanged, ReportLocked, ReviewRefused
-from incidents.models import Provenance, Report, State, TimelineKind, VersionKind
+from incidents.models import AuditEntry, Provenance, Report, State, TimelineKind, VersionKind
 from incidents.reports import renewal, review, serial, store, versions
 from incidents.reports.candidates import Kind
 from incidents.reports.differences import Kind as Change
@@ -250,3 +250,28 @@ def test_fixes_of_a_candidate_are_added_once(report, alice):
     assert renewal.add_fixes(report=report, kind=Kind.PROXY, actor=alice, at=after(60)) == 2
     assert renewal.add_fixes(report=report, kind=Kind.PROXY, actor=alice, at=after(61)) == 0
     assert report.fixrow_set.filter(draft_key="fix:upgrade", provenance=Provenance.INFERRED).count() == 1
+
+
+def test_lock_reopen_accept_and_choice_are_audited_with_who_and_why(report, alice):
+    freeze(report.incident, metrics={"cpu_percent": 55.5})
+    status = next(one for one in renewal.proposals(report).offered if one.section == "status")
+    renewal.accept(report=report, tokens=[status.token], actor=alice, at=after(60))
+    renewal.take_cause(report=report, kind=Kind.MEMORY, actor=alice, at=after(61))
+    resolved(report)
+    review.sign_off(report=report, actor=alice, at=after(200), note="ok")
+    review.reopen(report=report, actor=alice, at=after(201), reason="typo")
+
+    kept = list(
+        AuditEntry.objects.filter(action__startswith="report.")
+        .order_by("seq")
+        .values_list("action", "reason")
+    )
+    assert kept == [
+        ("report.accept", ""),
+        ("report.cause", ""),
+        ("report.lock", "ok"),
+        ("report.reopen", "typo"),
+    ]
+    first = AuditEntry.objects.get(action="report.accept")
+    assert "55.50%" in str(first.after)
+    assert "102.80%" in str(first.before)
