@@ -16,6 +16,7 @@ from incidents.reports.drafting import draft_report
 from incidents.reports.importing import ImportRefused, import_text
 from incidents.reports.markdown import parse
 from tests.incidents.conftest import after, fire
+from tests.incidents.forms import form_of
 from tests.incidents.measured import freeze
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("english")]
@@ -275,3 +276,21 @@ def test_lock_reopen_accept_and_choice_are_audited_with_who_and_why(report, alic
     first = AuditEntry.objects.get(action="report.accept")
     assert "55.50%" in str(first.after)
     assert "102.80%" in str(first.before)
+
+
+def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alice, client):
+    alice.is_staff = True
+    alice.save()
+    client.force_login(alice)
+    page = f"/admin/incidents/report/{report.pk}/change/"
+    data, _buttons = form_of(client.get(page).content.decode(), "report_form")
+
+    assert client.post(page, {**data, "root_cause": ["By hand"], "_save": "1"}).status_code == 302
+    report.refresh_from_db()
+    newest = report.versions.first()
+    assert (report.root_cause, newest.kind, newest.actor) == ("By hand", "edited", alice)
+
+    resolved(report)
+    review.sign_off(report=report, actor=alice, at=after(200))
+    assert client.post(page, {**data, "root_cause": ["Again"], "_save": "1"}).status_code == 403
+    assert Report.objects.get(pk=report.pk).root_cause == "By hand"
