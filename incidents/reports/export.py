@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from html import escape
@@ -56,7 +57,7 @@ def render_page(incident: Incident, kind: str, lang: str) -> str:
         raise ValueError(f"unknown kind or language: {kind} {lang}")
     extras = appendix.sections(incident, lang) if kind == "detail" else []
     body = with_origins(incident, kind, lang, lambda pk: f"#E{pk}", extras)
-    listed = sources_list(incident, lang)
+    listed = sources_list(incident, lang, body)
     return page(body + listed, f"INC-{incident.number} {incident.title}", lang)
 
 
@@ -77,16 +78,12 @@ def with_origins(
     return origins.legend(words) + origins.unmark(fragment(markdown), words, sources)
 
 
-def sources_list(incident: Incident, lang: str) -> str:
-    """Return the evidence that tags refer to, as HTML with an anchor each."""
-    words = Words(lang)
-    rows = [_source(row, "", lang) for row in _evidence(incident)]
-    ids = [row.pk for row in _evidence(incident)]
-    items = "".join(
-        f'<li id="E{pk}"><b>{escape(row.label)}</b> {escape(row.title)}</li>'
-        for pk, row in zip(ids, rows, strict=True)
-    )
-    heading = words("증거", "Evidence")
+def sources_list(incident: Incident, lang: str, body: str) -> str:
+    """Return the evidence that the tags of ``body`` link to, as HTML with an anchor each."""
+    cited = {int(found) for found in re.findall(r'href="#E(\d+)"', body)}
+    rows = [(row.pk, _source(row, "", lang)) for row in _evidence(incident) if row.pk in cited]
+    items = "".join(f'<li id="E{pk}"><b>{escape(row.label)}</b> {escape(row.title)}</li>' for pk, row in rows)
+    heading = Words(lang)("출처", "Sources")
     return f'<section class="p-sources"><h2>{heading}</h2><ul>{items}</ul></section>' if items else ""
 
 

@@ -7,6 +7,7 @@ from html import escape
 import nh3
 from markdown_it import MarkdownIt
 
+from incidents.reports.layout import GENERATED
 from incidents.reports.scan import lines_of
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
@@ -28,10 +29,12 @@ border:1px solid #9aa3ad;border-radius:3px;color:#414b57;white-space:nowrap}
 .p-origin.is-inferred{border-style:dashed}.p-origin.is-person{border-style:double;border-width:3px}
 .p-legend{font-size:.8rem;color:#414b57}.p-legend span{margin-right:1rem;white-space:nowrap}
 .p-sources{font-size:.8rem;border-top:1px solid #ccc;margin-top:1.5rem}
+@media screen and (max-width:700px){table{display:block;overflow-x:auto}code{overflow-wrap:anywhere}}
 @page{size:A4;margin:16mm 15mm 18mm;
 @bottom-right{content:counter(page) " / " counter(pages);font-size:8pt;color:#666}}
 @media print{body{margin:0;padding:0;max-width:none;font-size:10pt;line-height:1.45}
-pre,tr,li{break-inside:avoid}h1,h2,h3{break-after:avoid}thead{display:table-header-group}
+pre,tr,li,table{break-inside:avoid}h1,h2,h3{break-after:avoid}td code{font-size:7.5pt;word-break:break-all}
+thead{display:table-header-group}
 hr{display:none}table{width:100%;font-size:9pt}pre{font-size:8.5pt;border:1px solid #ddd}
 .p-legend span{white-space:normal}}
 """
@@ -54,10 +57,11 @@ def page(body: str, title: str, language: str) -> str:
 
 
 def _boxes(markdown: str) -> str:
-    """Print the boxes of the checklist as characters; HTML forms have no place in a report."""
+    """Print the boxes of the checklist as characters, and no note that is meant for importing only."""
     lines, _opened = lines_of(markdown)
     marks = {"- [ ] ": "- ☐ ", "- [x] ": "- ☑ "}
     return "\n".join(
         marks[line.text[:6]] + line.text[6:] if not line.fenced and line.text[:6] in marks else line.text
         for line in lines
+        if line.fenced or line.text.strip() != GENERATED
     )

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from incidents import services
+from incidents import audit, services
 from incidents.errors import ReportLocked
 from incidents.models import Incident, Report, Severity, State, TimelineKind, VersionKind
 from incidents.reports import checklist_rows, store, versions
@@ -116,6 +116,13 @@ def import_text(*, text: str, name: str, now: datetime, actor: AbstractBaseUser 
                     source = Path(name).name
                     services.record(
                         incident=incident, kind=TimelineKind.IMPORTED, at=now, actor=actor, file=source
+                    )
+                    audit.record(
+                        action="report.import",
+                        actor=actor,
+                        target=str(incident),
+                        after={"file": source, "created": created, "findings": len(parsed.issues)},
+                        at=now,
                     )
                 return Imported(incident, created, changed, parsed.issues)
         except ReportLocked as error:

@@ -23,7 +23,8 @@ _TAG_OR_MARK = re.compile(rf"<[^<>\"]*(?:\"[^\"]*\"[^<>\"]*)*>|{_MARK.pattern}")
 _LETTERS = {MEASURED: "m", INFERRED: "i", PERSON: "p"}
 _BY_LETTER = {letter: name for name, letter in _LETTERS.items()}
 
-#: Columns that get a mark. Commands are left as they are, since people copy them.
+#: Columns that get a mark. Commands are left as they are, since people copy them; what is true of a
+#: checklist item is its state, on its own page.
 MARKED: Mapping[str, tuple[str, ...]] = {
     "status": ("service", "state", "cpu", "memory"),
     "access": ("path", "result"),
@@ -31,7 +32,6 @@ MARKED: Mapping[str, tuple[str, ...]] = {
     "code_problems": ("problem", "current", "right"),
     "fixes": ("file", "change"),
     "long_term": ("text",),
-    "checklist": ("text",),
 }
 #: Columns that a measured row concludes from its measurement.
 CONCLUDED = frozenset({("status", "state"), ("code_problems", "problem"), ("code_problems", "right")})
@@ -65,12 +65,19 @@ def mark(document: Document) -> Document:
             title = ACCESS_TITLE[document.language]
         body = _bare(one.body)
         if one.kind == "access" and body and one.provenance == MEASURED:
-            body += _mark(INFERRED, one.evidence)
-        problems.append(replace(one, title=_bare(title) + _mark(one.provenance, one.evidence), body=body))
+            body += f" {_mark(INFERRED, one.evidence)}"
+        problems.append(
+            replace(one, title=f"{_bare(title)} {_mark(one.provenance, one.evidence)}", body=body)
+        )
     proxies = tuple(
         replace(
             one,
-            title=(_bare(one.title) or PROXY_TITLE[document.language]) + _mark(one.provenance, one.evidence),
+            title=" ".join(
+                (
+                    _bare(one.title) or PROXY_TITLE[document.language],
+                    _mark(one.provenance, one.evidence),
+                )
+            ),
             body=_bare(one.body),
         )
         for one in document.proxies
@@ -79,7 +86,7 @@ def mark(document: Document) -> Document:
     line = _bare(document.root_cause)
     return replace(
         document,
-        root_cause=line + _mark(root.provenance, root.evidence) if line else "",
+        root_cause=f"{line} {_mark(root.provenance, root.evidence)}" if line else "",
         problems=tuple(problems),
         proxies=proxies,
         extras=bare_extras(document.extras),
@@ -90,6 +97,7 @@ def mark(document: Document) -> Document:
             replace(one, label=_bare(one.label), path=_bare(one.path), note=_bare(one.note))
             for one in document.files
         ),
+        checklist=tuple(replace(one, text=_bare(one.text)) for one in document.checklist),
         title=_bare(document.title),
         **changes,
     )
@@ -114,10 +122,9 @@ def unmark(html: str, words: Words, sources: Mapping[int, Source]) -> str:
             return f'<sup class="p-origin is-{name}" title="{escape(word)}">{escape(letter)}</sup>'
         title = escape(f"{word}: {source.title}")
         text = escape(f"{letter} {source.label}")
-        if not source.href:
-            return f'<sup class="p-origin is-{name}" title="{title}">{text}</sup>'
-        link = f'<a href="{escape(source.href)}" title="{title}">{text}</a>'
-        return f'<sup class="p-origin is-{name}">{link}</sup>'
+        if source.href:
+            text = f'<a href="{escape(source.href)}">{text}</a>'
+        return f'<sup class="p-origin is-{name}" title="{title}">{text}</sup>'
 
     return _TAG_OR_MARK.sub(tag, html)
 
@@ -149,7 +156,7 @@ def _behind(text: str, mark: str) -> str:
     """Put a mark behind the first line, unless that opens a code block or there is none."""
     first, newline, rest = text.partition("\n")
     fence = first.lstrip().startswith(("```", "~~~"))
-    return text if fence or not first.strip() else f"{first.rstrip()}{mark}{newline}{rest}"
+    return text if fence or not first.strip() else f"{first.rstrip()} {mark}{newline}{rest}"
 
 
 def _mark(provenance: str, evidence: int | None) -> str:
@@ -163,7 +170,7 @@ def _bare(text: str) -> str:
 def _word(name: str, words: Words) -> str:
     return {
         MEASURED: words("측정", "Measured"),
-        INFERRED: words("추론", "Inferred"),
+        INFERRED: words("추정", "Inferred"),
         PERSON: words("사람", "Person"),
     }[name]
 
@@ -171,6 +178,6 @@ def _word(name: str, words: Words) -> str:
 def _letter(name: str, words: Words) -> str:
     return {
         MEASURED: words("측정", "meas."),
-        INFERRED: words("추론", "inf."),
+        INFERRED: words("추정", "inf."),
         PERSON: words("사람", "pers."),
     }[name]

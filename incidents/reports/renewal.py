@@ -11,6 +11,7 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from incidents import audit
 from incidents.errors import ReportChanged
 from incidents.models import Provenance, Report, TimelineKind, VersionKind
 from incidents.reports import checklist_rows, store, versions
@@ -67,6 +68,14 @@ def accept(
         held.drafted_at = at
         store.settle_empty(held, drafted.empty)
         if chosen:
+            audit.record(
+                action="report.accept",
+                actor=actor,
+                target=str(held.incident),
+                before={change.section: [old for _name, old, _new in change.cells()] for change in chosen},
+                after={change.section: [new for _name, _old, new in change.cells()] for change in chosen},
+                at=at,
+            )
             record(
                 incident=held.incident,
                 kind=TimelineKind.DRAFTED,
@@ -91,11 +100,19 @@ def take_cause(
         candidate = next((one for one in rank(facts) if one.kind is kind), None)
         if candidate is None:
             raise ReportChanged(_("The evidence no longer shows this cause. Look again."))
-        held.root_cause = root_cause(facts, words, candidate)
+        before, held.root_cause = held.root_cause, root_cause(facts, words, candidate)
         held.root_cause_provenance = Provenance.PERSON
         held.root_cause_evidence_id = candidate.evidence
         held.empty_sections = [slot for slot in held.empty_sections if slot != "root_cause"]
         held.save()
+        audit.record(
+            action="report.cause",
+            actor=actor,
+            target=str(held.incident),
+            before={"root_cause": before},
+            after={"root_cause": held.root_cause},
+            at=at,
+        )
         return held.root_cause
 
 

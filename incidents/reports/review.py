@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from incidents import services
+from incidents import audit, services
 from incidents.errors import IncidentChanged, ReportChanged, ReviewRefused
 from incidents.models import Incident, Report, Severity, State, TimelineKind, VersionKind
 from incidents.reports import versions
@@ -51,6 +51,14 @@ def sign_off(
             raise ReviewRefused(why)
         _sign(held, actor, at)
         versions.keep(held, kind=VersionKind.SIGNED, at=at, actor=actor, reason=note)
+        audit.record(
+            action="report.lock",
+            actor=actor,
+            target=str(held.incident),
+            reason=note,
+            after={"version": held.revision},
+            at=at,
+        )
         if held.incident.state == State.RESOLVED:
             services.review(incident=held.incident, at=at, actor=actor, reason=note)
     return held
@@ -71,6 +79,14 @@ def reopen(*, report: Report, actor: AbstractBaseUser, at: datetime, reason: str
             raise ReviewRefused(_("The report is not signed off."))
         _sign(held, None, None)
         versions.keep(held, kind=VersionKind.REOPENED, at=at, actor=actor, reason=reason)
+        audit.record(
+            action="report.reopen",
+            actor=actor,
+            target=str(held.incident),
+            reason=reason,
+            after={"version": held.revision},
+            at=at,
+        )
         if held.incident.state == State.REVIEWED:
             _back_to_resolved(held.incident, actor, at, reason)
     return held

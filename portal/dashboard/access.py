@@ -51,7 +51,7 @@ def editor_required(view: View) -> View:
 
     @viewer_required
     @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.has_perm(EDIT):
             raise PermissionDenied
         return view(request, *args, **kwargs)

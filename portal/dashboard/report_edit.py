@@ -91,7 +91,7 @@ def page(request: HttpRequest, number: int) -> HttpResponse:
         "report": report,
         "head": forms_by_name.pop(HEAD),
         "sections": [
-            {"name": name, "word": section_word(name), "rows": rows, "open": name == wanted or len(rows) > 1}
+            {"name": name, "word": section_word(name), "rows": rows, "open": name == (wanted or "status")}
             for name, rows in forms_by_name.items()
         ],
         "wanted": wanted,

@@ -42,10 +42,22 @@ def change_view(change: Change) -> dict[str, Any]:
         "origin": str(Provenance(row.provenance).label),
         "evidence": row.evidence,
         "cells": [
-            {"column": column_word(change.section, name), "old": old, "new": new}
+            {
+                "column": column_word(change.section, name),
+                "old": _shown(change.section, name, old),
+                "new": _shown(change.section, name, new),
+            }
             for name, old, new in change.cells()
             if old or new
         ],
         "has_old": change.old is not None,
         "has_new": change.new is not None,
     }
+
+
+def _shown(section: str, column: str, text: str) -> str:
+    """Return a choice by its label and any other text as it is."""
+    if section in ("root_cause", "title") or column == "ticked":
+        return text
+    choices = _STORED.get(section, ChecklistItem)._meta.get_field(column).choices or ()
+    return str(dict(choices).get(text, text))

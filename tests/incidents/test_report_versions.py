@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, User
 
 from incidents import services
 from incidents.errors import ReportChanged, ReportLocked, ReviewRefused
-from incidents.models import Provenance, Report, State, TimelineKind, VersionKind
+from incidents.models import AuditEntry, Provenance, Report, State, TimelineKind, VersionKind
 from incidents.reports import renewal, review, serial, store, versions
 from incidents.reports.candidates import Kind
 from incidents.reports.differences import Kind as Change
@@ -16,6 +16,7 @@ from incidents.reports.drafting import draft_report
 from incidents.reports.importing import ImportRefused, import_text
 from incidents.reports.markdown import parse
 from tests.incidents.conftest import after, fire
+from tests.incidents.forms import form_of
 from tests.incidents.measured import freeze
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("english")]
@@ -250,3 +251,46 @@ def test_fixes_of_a_candidate_are_added_once(report, alice):
     assert renewal.add_fixes(report=report, kind=Kind.PROXY, actor=alice, at=after(60)) == 2
     assert renewal.add_fixes(report=report, kind=Kind.PROXY, actor=alice, at=after(61)) == 0
     assert report.fixrow_set.filter(draft_key="fix:upgrade", provenance=Provenance.INFERRED).count() == 1
+
+
+def test_lock_reopen_accept_and_choice_are_audited_with_who_and_why(report, alice):
+    freeze(report.incident, metrics={"cpu_percent": 55.5})
+    status = next(one for one in renewal.proposals(report).offered if one.section == "status")
+    renewal.accept(report=report, tokens=[status.token], actor=alice, at=after(60))
+    renewal.take_cause(report=report, kind=Kind.MEMORY, actor=alice, at=after(61))
+    resolved(report)
+    review.sign_off(report=report, actor=alice, at=after(200), note="ok")
+    review.reopen(report=report, actor=alice, at=after(201), reason="typo")
+
+    kept = list(
+        AuditEntry.objects.filter(action__startswith="report.")
+        .order_by("seq")
+        .values_list("action", "reason")
+    )
+    assert kept == [
+        ("report.accept", ""),
+        ("report.cause", ""),
+        ("report.lock", "ok"),
+        ("report.reopen", "typo"),
+    ]
+    first = AuditEntry.objects.get(action="report.accept")
+    assert "55.50%" in str(first.after)
+    assert "102.80%" in str(first.before)
+
+
+def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alice, client):
+    alice.is_staff = True
+    alice.save()
+    client.force_login(alice)
+    page = f"/admin/incidents/report/{report.pk}/change/"
+    data, _buttons = form_of(client.get(page).content.decode(), "report_form")
+
+    assert client.post(page, {**data, "root_cause": ["By hand"], "_save": "1"}).status_code == 302
+    report.refresh_from_db()
+    newest = report.versions.first()
+    assert (report.root_cause, newest.kind, newest.actor) == ("By hand", "edited", alice)
+
+    resolved(report)
+    review.sign_off(report=report, actor=alice, at=after(200))
+    assert client.post(page, {**data, "root_cause": ["Again"], "_save": "1"}).status_code == 403
+    assert Report.objects.get(pk=report.pk).root_cause == "By hand"
