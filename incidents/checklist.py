@@ -231,6 +231,20 @@ def assign(
     return item
 
 
+def remove(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> None:
+    """Delete the item and its runs; its history stays, and the incident's timeline tells it."""
+    with transaction.atomic():
+        if item.incident is not None:
+            TimelineEvent.objects.create(
+                incident=item.incident,
+                at=at,
+                kind=TimelineKind.CHECKLIST,
+                actor_id=None if actor is None else actor.pk,
+                data={"item": item.pk, "text": item.text, "old": item.state, "new": _("deleted")},
+            )
+        item.delete()
+
+
 def forget(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> ChecklistItem:
     """Open an item whose verifier, target or parameters were changed: what was seen proves nothing any more.
 

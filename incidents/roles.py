@@ -29,7 +29,9 @@ _SECTIONS = (
 )
 OPERATOR_CODES = frozenset({"change_incident", "change_checklistitem"})
 EDITOR_CODES = OPERATOR_CODES | {
-    f"{verb}_{model}" for verb in ("add", "change", "delete") for model in (*_SECTIONS, "checklistitem")
+    f"{verb}_{model}"
+    for verb in ("add", "change", "delete")
+    for model in (*_SECTIONS, "checklistitem", "itempack", "packitem")
 }
 MARKET_CODES = frozenset({"add_marketday", "change_marketday", "delete_marketday"})
 

@@ -1,7 +1,7 @@
 """Admin of the incident records: a door to the services, no second place for rules."""
 
 from incidents.admin.channel import ChannelAdmin
-from incidents.admin.checklist import ChecklistItemAdmin
+from incidents.admin.checklist import ChecklistItemAdmin, ItemPackAdmin
 from incidents.admin.incident import IncidentAdmin
 from incidents.admin.records import EvidenceAdmin, NotificationAdmin, TimelineEventAdmin
 from incidents.admin.report import ReportAdmin
@@ -11,6 +11,7 @@ __all__ = [
     "ChecklistItemAdmin",
     "EvidenceAdmin",
     "IncidentAdmin",
+    "ItemPackAdmin",
     "NotificationAdmin",
     "ReportAdmin",
     "TimelineEventAdmin",

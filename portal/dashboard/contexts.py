@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import alerts, collector, detail, feed, feed_wording, messages, queries, watch
+from portal.dashboard import alerts, collector, detail, feed, feed_wording, messages, queries, rollup, watch
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -63,7 +63,7 @@ def build(key: str) -> Context | None:
         "operations": _operations,
         "alerts": alerts.context,
         "watch": watch.context,
-        "checklist": lambda: {"title": _("Prevention checklist"), "items": queries.checklist()},
+        "checklist": rollup.context,
         "messages": messages.outbox,
     }
     return builders[kind]()
