@@ -37,6 +37,8 @@ FEED_REPORT = PREFIX + "feed-report:{process}"
 DISCONNECT_CHANNEL = PREFIX + "disconnect:{process}"
 #: List with the one answer to such a message, with a TTL.
 DISCONNECT_REPLY = PREFIX + "disconnect-reply:{ident}"
+#: Pub/sub channel of one drill: what its session would tell clients. Nothing but the drill listens.
+DRILL_CHANNEL = PREFIX + "drill:{ident}"
 #: Owner of a slot: ``OWNER|FENCE`` with the lease's TTL.
 LEASE = PREFIX + "lease:{slot}"
 #: Set of the slots that any process has owned.

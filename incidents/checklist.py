@@ -23,12 +23,13 @@ from incidents import differences, registry
 from incidents.errors import IllegalMove, IncidentChanged
 from incidents.models import (
     ChecklistItem,
+    Incident,
     ItemState,
     Outcome,
     Priority,
+    RunTrigger,
     TimelineEvent,
     TimelineKind,
-    Trigger,
     VerificationRun,
 )
 from incidents.registry import Verdict, Verifier
@@ -86,7 +87,7 @@ def verify_items(
     *,
     items: Iterable[ChecklistItem],
     now: datetime,
-    trigger: Trigger = Trigger.SCHEDULE,
+    trigger: RunTrigger = RunTrigger.SCHEDULE,
     budget_s: float | None = None,
 ) -> list[VerificationRun]:
     """Run the verifier of every given item that has one and is not waived. Looks outside; no transaction.
@@ -125,7 +126,7 @@ def verify_all(*, now: datetime, budget_s: float | None = None) -> list[Verifica
 
 @transaction.atomic
 def record_run(
-    *, item: ChecklistItem, verdict: Verdict, now: datetime, trigger: Trigger = Trigger.SCHEDULE
+    *, item: ChecklistItem, verdict: Verdict, now: datetime, trigger: RunTrigger = RunTrigger.SCHEDULE
 ) -> VerificationRun:
     """Keep what a run saw and fold it into the item; a change of state goes to the incident's timeline."""
     mine = ChecklistItem.objects.select_for_update(of=("self",))
@@ -312,3 +313,10 @@ def _prune(item: ChecklistItem) -> None:
     keep += runs.filter(outcome=Outcome.PASS).order_by("at", "pk").values_list("pk", flat=True)[:1]
     keep += runs.filter(outcome=Outcome.FAIL).values_list("pk", flat=True)[:1]
     runs.exclude(pk__in=keep).delete()
+
+
+def blocking(incident: Incident) -> list[ChecklistItem]:
+    """Return the P0 measures of an incident that are neither verified nor waived: one query."""
+    done = (ItemState.VERIFIED, ItemState.WAIVED)
+    items = ChecklistItem.objects.filter(report__incident=incident, priority=Priority.P0)
+    return list(items.exclude(state__in=done))

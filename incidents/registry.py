@@ -90,12 +90,16 @@ class Captured:
 #: Gets the incident's service names and the time; yields bundles. Must stay under 15 s in all.
 Collector = Callable[[list[str], datetime], Iterable[Captured]]
 
+#: Gets service names and a span of time that is over; yields bundles of what was measured in it.
+Follower = Callable[[list[str], datetime, datetime], Iterable[Captured]]
+
 #: Gets a verifier's name, the target, and a span of time; returns what changed in it that may have broken it.
 Explainer = Callable[[str, str, datetime, datetime], Sequence[ChangeSeen]]
 
 _verifiers: dict[str, Verifier] = {}
 _explainers: dict[str, Explainer] = {}
 _collectors: dict[str, Collector] = {}
+_followers: dict[str, Follower] = {}
 
 
 def register_verifier(verifier: Verifier) -> None:
@@ -139,6 +143,22 @@ def verifiers() -> Mapping[str, Verifier]:
 def collectors() -> Mapping[str, Collector]:
     """Return the evidence collectors by name."""
     return _collectors
+
+
+def register_follower(name: str, follower: Follower) -> None:
+    """Add a source of the minutes after an incident began.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _followers:
+        raise ValueError(f"follower {name!r} is registered already")
+    _followers[name] = follower
+
+
+def followers() -> Mapping[str, Follower]:
+    """Return the sources of the minutes after by name."""
+    return _followers
 
 
 def explainers() -> Mapping[str, Explainer]:

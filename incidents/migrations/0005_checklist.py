@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0004_standing_items'),
+        ('incidents', '0007_life_constraints'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,5 +1,6 @@
 """Rows of incidents, evidence, reports, checklists and messages."""
 
+from incidents.models.audit import AppendOnly, AuditEntry, AuditHead
 from incidents.models.channel import Channel, ChannelKind, Step
 from incidents.models.checklist import (
     ChecklistItem,
@@ -7,10 +8,10 @@ from incidents.models.checklist import (
     ItemState,
     Outcome,
     PackItem,
-    Trigger,
+    RunTrigger,
     VerificationRun,
 )
-from incidents.models.evidence import Evidence, EvidenceKind
+from incidents.models.evidence import Evidence, EvidenceKind, Trigger
 from incidents.models.incident import (
     EXERCISE,
     OPEN_STATES,
@@ -19,8 +20,6 @@ from incidents.models.incident import (
     IncidentSignal,
     Severity,
     State,
-    TimelineEvent,
-    TimelineKind,
 )
 from incidents.models.notification import (
     WAITING,
@@ -45,8 +44,11 @@ from incidents.models.report import (
     ProxyChange,
     Report,
     ReportFile,
+    ReportVersion,
     StatusRow,
+    VersionKind,
 )
+from incidents.models.timeline import ImmutableEvent, TimelineEvent, TimelineKind
 
 __all__ = [
     "EXERCISE",
@@ -54,6 +56,9 @@ __all__ = [
     "REAL",
     "WAITING",
     "AccessRow",
+    "AppendOnly",
+    "AuditEntry",
+    "AuditHead",
     "CauseKind",
     "CauseRow",
     "Channel",
@@ -67,6 +72,7 @@ __all__ = [
     "EvidenceKind",
     "ExtraSection",
     "FixRow",
+    "ImmutableEvent",
     "Incident",
     "IncidentSignal",
     "ItemPack",
@@ -83,6 +89,8 @@ __all__ = [
     "ProxyChange",
     "Report",
     "ReportFile",
+    "ReportVersion",
+    "RunTrigger",
     "Severity",
     "State",
     "StatusRow",
@@ -91,4 +99,5 @@ __all__ = [
     "TimelineKind",
     "Trigger",
     "VerificationRun",
+    "VersionKind",
 ]

@@ -32,7 +32,7 @@ class Outcome(models.TextChoices):
     UNKNOWN = "unknown", _("Unknown")
 
 
-class Trigger(models.TextChoices):
+class RunTrigger(models.TextChoices):
     """Why a verifier ran."""
 
     SCHEDULE = "schedule", _("On schedule")
@@ -115,7 +115,7 @@ class VerificationRun(models.Model):
     outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
     observed = models.CharField(_("observed"), max_length=500)
     method = models.CharField(_("method"), max_length=200)
-    trigger = models.CharField(_("started"), max_length=10, choices=Trigger, default=Trigger.SCHEDULE)
+    trigger = models.CharField(_("started"), max_length=10, choices=RunTrigger, default=RunTrigger.SCHEDULE)
 
     class Meta:
         verbose_name = _("verification")

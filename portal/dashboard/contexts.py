@@ -16,7 +16,18 @@ from django.utils.translation import gettext as _
 
 from gateway.status import Attempt, Gap, GatewayStatus
 from incidents.models import ItemState
-from portal.dashboard import alerts, collector, detail, feed, feed_wording, messages, queries, rollup, watch
+from portal.dashboard import (
+    alerts,
+    collector,
+    detail,
+    drills,
+    feed,
+    feed_wording,
+    messages,
+    queries,
+    rollup,
+    watch,
+)
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
 from portal.dashboard.rates import row_rate
 
@@ -40,6 +51,8 @@ PANELS: dict[str, tuple[str, ...]] = {
     "checklist": ("checklist",),
     "messages": ("message_list",),
     "alerts": ("alert_list",),
+    "drills": ("drill_now", "drill_history"),
+    "drill": ("drill_result", "drill_figures"),
     "watch": ("watch_parts", "watch_tests", "watch_tables"),
     "operations": ("feed_upstream", "feed_connections", "feed_topics", "feed_closes", "feed_audit"),
 }
@@ -48,7 +61,7 @@ PANELS: dict[str, tuple[str, ...]] = {
 def build(key: str) -> Context | None:
     """Return the context of the page ``key``; None when there is no such page or row."""
     kind, _separator, ident = key.partition(":")
-    if kind not in PANELS or bool(ident) != (kind in ("service", "incident")):
+    if kind not in PANELS or bool(ident) != (kind in ("service", "incident", "drill")):
         return None
     if ident and not (ident.isascii() and ident.isdigit() and len(ident) < 10):
         return None
@@ -56,12 +69,15 @@ def build(key: str) -> Context | None:
         return detail.service(int(ident))
     if kind == "incident":
         return detail.incident(int(ident))
+    if kind == "drill":
+        return drills.detail(int(ident))
     builders: dict[str, Callable[[], Context]] = {
         "dashboard": _dashboard,
         "services": _services,
         "incidents": lambda: {"title": _("Incidents"), "rows": queries.incidents()},
         "operations": _operations,
         "alerts": alerts.context,
+        "drills": drills.context,
         "watch": watch.context,
         "checklist": rollup.context,
         "messages": messages.outbox,

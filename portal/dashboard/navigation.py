@@ -36,6 +36,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ("monitors", _("Monitors"), "network_check"),
         ("incidents", _("Incidents"), "local_fire_department"),
         ("checklist", _("Checklist"), "checklist"),
+        ("drills", _("Drills"), "fire_extinguisher"),
         ("posture", _("Posture"), "shield"),
         ("messages", _("Messages"), "outbox"),
         ("feed", _("Feed"), "candlestick_chart"),

@@ -40,6 +40,8 @@ SWEEP_LIMIT_S = 20.0
 #: Seconds over which restarts are counted, and entries kept of them.
 RESTART_WINDOW_S = 600.0
 MAX_RESTARTS = 50
+#: Services without a reading, more than half of all, from which their runtime is to blame.
+MOSTLY = 3
 
 _LIVE = (RunState.RUNNING, RunState.PAUSED, RunState.RESTARTING)
 
@@ -79,6 +81,16 @@ class Sweep:
     skipped: int = 0
     calls: int = 0
     p95_ms: float = 0.0
+
+    @property
+    def silent(self) -> int:
+        """How many services gave no reading."""
+        return sum(1 for reading in self.readings if reading.error)
+
+    @property
+    def is_mostly_silent(self) -> bool:
+        """Whether so many services gave none that the runtime is to blame, and none of them."""
+        return self.silent >= MOSTLY and 2 * self.silent > len(self.readings)
 
 
 def sweep(

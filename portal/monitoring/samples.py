@@ -259,13 +259,18 @@ def of_endpoint(endpoint: Endpoint) -> list[Sample]:
 
 
 def of_runtime(sweep: Sweep) -> Sample:
-    """Return the sample of a whole runtime: 1 when it did not answer."""
+    """Return the sample of a whole runtime: 1 when it did not answer, or not for most of its services."""
     return Sample(
         kind=RuleKind.COLLECTOR,
         subject=f"collector:{sweep.runtime.value}",
         name=str(sweep.runtime.label),
         fingerprint=f"collector:{sweep.runtime.value}",
         at=sweep.at,
-        value=1.0 if sweep.error else 0.0,
-        extra={"result": safe_line(sweep.error)[:300], "ms": sweep.ms},
+        value=float(bool(sweep.error) or sweep.is_mostly_silent),
+        extra={
+            "result": safe_line(sweep.error)[:300],
+            "ms": sweep.ms,
+            "silent": sweep.silent,
+            "services": len(sweep.readings),
+        },
     )

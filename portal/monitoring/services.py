@@ -14,6 +14,7 @@ from portal.monitoring.models import (
     Endpoint,
     Health,
     Observation,
+    RuleKind,
     RuleState,
     RunState,
     RuntimeKind,
@@ -77,11 +78,15 @@ def _samples(watched: Sequence[tuple[Service, ServiceState, Reading]], sweep: Sw
     since = sweep.at - timedelta(seconds=RESTART_WINDOW_S)
     happened = events.recent_events([service.pk for service, _state, _reading in watched], since)
     none = None if sweep.events is None else ()
-    return [
+    samples = [
         sample
         for service, state, reading in watched
         for sample in of_service(service, state, reading, happened.get(service.pk, none))
     ]
+    if not sweep.is_mostly_silent:
+        return samples
+    # One incident for the runtime instead of one for each of its services.
+    return [one for one in samples if one.kind is not RuleKind.SILENT or not one.value]
 
 
 def mark_unknown(runtime: RuntimeKind, error: str) -> None:

@@ -233,6 +233,12 @@ def _gateway_unplaced(sample: Sample, rule: Rule) -> str:
 
 
 def _collector(sample: Sample, rule: Rule) -> str:
+    if not sample.extra.get("result") and sample.extra.get("silent"):
+        return _("%(name)s: no reading of %(silent)d of its %(services)d services") % {
+            "name": sample.name,
+            "silent": sample.extra["silent"],
+            "services": sample.extra.get("services", 0),
+        }
     return _("%(name)s does not answer, its services are unknown: %(result)s") % {
         "name": sample.name,
         "result": sample.extra.get("result") or "—",

@@ -7,7 +7,7 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 #: Modules with ``VERIFIERS``; of two verifiers whose words a line holds the first is bound to it.
-MODULES = ("verifiers", "retry_verifiers", "reach_verifiers", "posture")
+MODULES = ("verifiers", "retry_verifiers", "reach_verifiers", "posture", "drill_verifiers")
 
 
 class OperationsConfig(AppConfig):
@@ -30,6 +30,7 @@ class OperationsConfig(AppConfig):
             ("gateway", evidence.gateway),
         ):
             registry.register_collector(name, collector)
+        registry.register_follower("metrics", import_module("portal.operations.after").measurements)
         plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in MODULES]
         for verifier in chain(*plugged):
             registry.register_verifier(verifier)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Max, Q
 
 from incidents import checklist
-from incidents.models import ChecklistItem, ItemState, Trigger, VerificationRun
+from incidents.models import ChecklistItem, ItemState, RunTrigger, VerificationRun
 from portal.monitoring.models import ConfigSnapshot, EventAction, Rule, ServiceEvent
 from portal.operations.causes import OF_RULES
 
@@ -39,7 +39,7 @@ def due(now: datetime) -> list[ChecklistItem]:
 
 def recheck(now: datetime, *, budget_s: float) -> list[VerificationRun]:
     """Run the verifiers of what is due."""
-    return checklist.verify_items(items=due(now), now=now, trigger=Trigger.CHANGE, budget_s=budget_s)
+    return checklist.verify_items(items=due(now), now=now, trigger=RunTrigger.CHANGE, budget_s=budget_s)
 
 
 def _is_due(item: ChecklistItem, changed: Mapping[str, datetime], rules: datetime | None) -> bool:

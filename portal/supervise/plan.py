@@ -104,13 +104,12 @@ def _valkey(binary: str, port: int, data: Path) -> tuple[str, ...]:
 def _worker(setup: Setup, queue: str) -> Program:
     """Prefork children: a time limit can kill a hung task, which threads and solo cannot.
 
-    Sweeps get a second child, so that a probe that waits for its timeout does not hold them up.
+    Two of them: a probe that waits for its timeout holds no sweep up, freezing evidence no live log.
     """
     name = f"{queue}@{setup.host}"
-    children = "2" if queue == "collect" else "1"
     command = (
         *(setup.python, "-m", "celery", "-q", "-A", "portal", "worker", "-Q", queue, "-n", name),
-        *("--pool", "prefork", "--concurrency", children, "--max-memory-per-child", "250000"),
+        *("--pool", "prefork", "--concurrency", "2", "--max-memory-per-child", "250000"),
         *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
     )
     return Program(
@@ -128,7 +127,7 @@ def descriptor(program: Program, setup: Setup) -> dict[str, Any]:
         "name": program.name,
         "log": str(setup.data / "logs" / f"{program.name}.log"),
         "health": program.health,
-        "labels": program.labels or {},
+        "labels": {"bonghwa.own": "true", **(program.labels or {})},
     }
 
 

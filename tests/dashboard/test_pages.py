@@ -20,7 +20,16 @@ from tests.dashboard import world
 pytestmark = pytest.mark.django_db
 PAGES = (
     *("/", "/services/", "/services/{pk}/", "/incidents/", "/incidents/7/", "/checklist/", "/feed/"),
-    *("/feed/operations/", "/posture/", "/alerts/", "/rules/", "/messages/", "/monitors/", "/watch/"),
+    *(
+        "/feed/operations/",
+        "/posture/",
+        "/alerts/",
+        "/rules/",
+        "/messages/",
+        "/monitors/",
+        "/watch/",
+        "/drills/",
+    ),
 )
 HANGUL = re.compile(r"[ㄱ-ㆎ가-힣]+")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from incidents import checklist, packs, registry
-from incidents.models import ChecklistItem, ItemPack, ItemState, Outcome, Report, TimelineKind, Trigger
+from incidents.models import ChecklistItem, ItemPack, ItemState, Outcome, Report, RunTrigger, TimelineKind
 from incidents.registry import ChangeSeen, Verdict, Verifier
 from tests.incidents.conftest import NOW, after, fire
 
@@ -135,8 +135,8 @@ def test_a_run_says_why_it_was_made_and_a_budget_leaves_the_rest_for_the_next(
     other = ChecklistItem.objects.create(report=item.report, order=1, text="둘째", verifier="test.look")
     verdicts += [Verdict(PASS, "", ""), Verdict(PASS, "", "")]
     assert checklist.verify_all(now=NOW, budget_s=-1.0) == []
-    checklist.verify_items(items=[item], now=NOW, trigger=Trigger.PERSON)
-    assert item.runs.get().trigger == Trigger.PERSON
+    checklist.verify_items(items=[item], now=NOW, trigger=RunTrigger.PERSON)
+    assert item.runs.get().trigger == RunTrigger.PERSON
 
     verdicts.append(Verdict(PASS, "", ""))
     oldest_first = checklist.verify_all(now=after(60), budget_s=60.0)

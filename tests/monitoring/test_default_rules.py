@@ -253,3 +253,31 @@ def test_a_gateway_without_a_status_does_not_run(redis_client: redis.Redis) -> N
 
 def test_every_kind_of_rule_is_shipped() -> None:
     assert set(Rule.objects.filter(enabled=True).values_list("kind", flat=True)) == set(RuleKind.values)
+
+
+@pytest.mark.parametrize(("silent", "rules"), [(2, {"service-silent"}), (5, {"collector-broken"})])
+def test_a_runtime_that_is_silent_about_most_of_its_services_is_one_incident(
+    silent: int, rules: set[str]
+) -> None:
+    stages = [Stage(f"svc-{number}") for number in range(8)]
+    first = stages[0]
+
+    def look(errors: int) -> None:
+        for stage in stages:
+            stage.at = first.at
+        first.swept(
+            [
+                stage.reading(error="no answer in time" if number < errors else "")
+                for number, stage in enumerate(stages)
+            ]
+        )
+
+    look(0)
+    for _sweep in range(14):
+        look(silent)
+    assert firing() == rules
+    if rules == {"collector-broken"}:
+        for part in ("5", "8"):
+            assert part in incident().title
+    look(0)
+    assert firing() == set()

@@ -88,7 +88,8 @@ def test_a_container_that_opts_out_leaves_no_event(lab: DockerLab) -> None:
 @pytest.mark.docker
 @pytest.mark.django_db
 def test_an_oom_kill_that_its_container_survives_is_an_event(lab: DockerLab) -> None:
-    hungry = lab.start(f"tail /dev/zero; {IDLE}", mem_limit="16m", memswap_limit="16m")
+    # Again and again: an Engine under load begins to listen for kills after the container has begun to run.
+    hungry = lab.start("while :; do tail /dev/zero; sleep 1; done", mem_limit="16m", memswap_limit="16m")
 
     def seen() -> bool:
         tasks.collect("docker")

@@ -61,6 +61,7 @@ def test_every_sentence_of_a_probe_has_korean_words() -> None:
             "closed before the first frame: connection lost without a close frame",
             "첫 프레임 전에 종료됨: 종료 프레임 없이 연결이 끊김",
         ),
+        ("Server disconnected without sending a response.", "서버가 응답 없이 연결을 닫음"),
         ("closed: code 4001 bye", "종료됨: 코드 4001 bye"),
         (
             "this prober's own network does not answer; last result: [Errno 111] Connection refused",

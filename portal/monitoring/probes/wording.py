@@ -108,7 +108,12 @@ _SENTENCES: tuple[tuple[str, StrPromise, tuple[str, ...]], ...] = (
         _("this prober's own network does not answer; last result: %(last)s"),
         ("last",),
     ),
-    # The system's words for what happens most.
+    # The system's and the client's words for what happens most.
+    (
+        r"Server disconnected without sending a response\.",
+        _("the server closed the connection without an answer"),
+        (),
+    ),
     (r"(?:\[Errno \d+\] )?Connection refused", _("connection refused"), ()),
     (r"(?:\[Errno \d+\] )?Connection reset by peer", _("connection reset by the other side"), ()),
     (r"(?:\[Errno \d+\] )?No route to host", _("no route to the host"), ()),

@@ -1,0 +1,1 @@
+"""Drills: the cause of an outage replayed on a session of its own, against a simulator on loopback."""

@@ -1,0 +1,113 @@
+"""The drills' pages: who may start and abort, what a result shows, and that hostile text stays text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import redis
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from incidents.models import ChecklistItem, ItemState
+from portal.dashboard import contexts
+from portal.operations import drills
+from portal.operations.models import DrillRun, DrillState
+from tests.dashboard import world
+from tests.gateway.test_drill_plan import GOOD, tries
+
+pytestmark = pytest.mark.django_db
+HOSTILE = "<script>alert(1)</script>\x1b[31m"
+
+
+@pytest.fixture
+def operator(client: Client, redis_client: redis.Redis) -> Client:
+    client.force_login(world.person("olga", "operator"))
+    return client
+
+
+def played(measured=GOOD, **values) -> DrillRun:
+    given = {"drill": "retry-storm", "reason": "a test", "now": timezone.now(), "by": None} | values
+    run = drills.start(**given)
+    assert drills.claim(run.pk, timezone.now()) is not None
+    return drills.finish(run, measured, timezone.now())
+
+
+def test_an_operator_starts_and_aborts_a_drill(operator: Client, redis_client: redis.Redis) -> None:
+    found = world.incident(timezone.now())
+    order = {"drill": "retry-storm", "incident": str(found.number), "reason": "monthly"}
+    answer = operator.post("/drills/start/", order)
+    run = DrillRun.objects.get()
+    assert answer.headers["Location"] == f"/drills/{run.pk}/"
+    assert (run.username, run.reason, run.incident) == ("olga", "monthly", found)
+    assert redis_client.llen("ops") == 1, "the worker has one message"
+
+    again = operator.post("/drills/start/", order, follow=True)
+    assert again.redirect_chain == [("/drills/", 302)]
+    assert DrillRun.objects.count() == 1
+
+    operator.post(f"/drills/{run.pk}/abort/")
+    run.refresh_from_db()
+    assert (run.state, run.aborted_by) == (DrillState.ABORTED, "olga")
+
+
+@pytest.mark.parametrize("order", [{}, {"drill": "mute"}, {"drill": "x", "reason": "y"}])
+def test_a_wrong_order_is_told_and_changes_nothing(operator: Client, order: dict[str, str]) -> None:
+    assert operator.post("/drills/start/", order).headers["Location"] == "/drills/"
+    assert not DrillRun.objects.exists()
+
+
+def test_a_viewer_may_look_and_nothing_else(client: Client, redis_client: redis.Redis) -> None:
+    run = drills.start(drill="mute", reason="a test", now=timezone.now(), by=None)
+    client.force_login(world.person("vera", "viewer"))
+    page = client.get(f"/drills/{run.pk}/")
+    assert page.status_code == 200
+    assert b'name="verb"' not in page.content
+    for path in ("start/", f"{run.pk}/abort/", f"{run.pk}/items/1/"):
+        assert client.post(f"/drills/{path}").status_code == 403, path
+    run.refresh_from_db()
+    assert run.abort_asked_at is None
+
+
+def test_a_result_stands_beside_the_incident_and_names_what_was_not_met(
+    operator: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    found = world.incident(timezone.now())
+    run = played(
+        replace(GOOD, tries=tries(0.0, 0.0, 30.0), sample=(HOSTILE,)), incident=found, reason=HOSTILE
+    )
+    with django_assert_max_num_queries(12):
+        page = operator.get(f"/drills/{run.pk}/", headers={"Accept-Language": "en"}).content.decode()
+    assert "waits of at least 0.4 s that grow" in page
+    assert "not met" in page
+    assert f"/incidents/{found.number}/" in page
+    assert "<script>alert" not in page
+    assert "\x1b" not in page
+    with django_assert_max_num_queries(12):
+        listed = operator.get("/drills/", headers={"Accept-Language": "en"}).content.decode()
+    assert "✗ waits of at least 0.4 s that grow" in listed
+    assert "<script>alert" not in listed
+
+
+def test_a_drill_becomes_the_evidence_of_an_item(operator: Client) -> None:
+    found = world.incident(timezone.now())
+    item = ChecklistItem.objects.filter(report__incident=found).first()
+    assert item is not None
+    ChecklistItem.objects.filter(pk=item.pk).update(state=ItemState.OPEN)
+    run, elsewhere = played(incident=found), played()
+    operator.post(f"/drills/{run.pk}/items/{item.pk}/")
+    item.refresh_from_db()
+    assert (item.verifier, item.state) == ("gateway.drill", ItemState.VERIFIED)
+    assert operator.post(f"/drills/{elsewhere.pk}/items/{item.pk}/").status_code == 404
+
+
+def test_both_pages_are_live_and_a_missing_drill_is_404(operator: Client) -> None:
+    run = drills.start(drill="mute", reason="a test", now=timezone.now(), by=None)
+    drills.beat(run.pk, replace(GOOD, drill="mute", phase="fault"), timezone.now())
+    for key in ("drills", f"drill:{run.pk}"):
+        panels = contexts.render_panels(key, "en")
+        assert panels
+        assert all(panels.values())
+    assert contexts.render_panels("drill:999", "en") is None
+    assert operator.get("/drills/999/").status_code == 404
