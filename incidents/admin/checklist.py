@@ -28,7 +28,6 @@ from incidents.models import (
     Priority,
     VerificationRun,
 )
-from incidents.queue import enqueue_verify
 
 #: Fields that only editors change.
 EDITED = ("text", "priority", *ItemForm.LOOKED_AT)
@@ -176,7 +175,7 @@ class ChecklistItemAdmin(HistoryAdmin):
     @admin.action(description=gettext_lazy("Verify the selected measures now"), permissions=["change"])
     def verify_selected(self, request: HttpRequest, queryset: QuerySet[ChecklistItem]) -> None:
         """Ask a worker; this process never reaches what runs."""
-        self._ask(request, list(queryset.exclude(verifier="").values_list("pk", flat=True)))
+        self._ask(request, list(queryset.exclude(verifier="").select_related("report__incident")))
 
     @admin.action(description=gettext_lazy("Take the selected measures on"), permissions=["change"])
     def take_selected(self, request: HttpRequest, queryset: QuerySet[ChecklistItem]) -> None:
@@ -194,7 +193,7 @@ class ChecklistItemAdmin(HistoryAdmin):
     @action(description=gettext_lazy("Verify now"), permissions=["change"])
     def verify(self, request: HttpRequest, obj: ChecklistItem) -> None:
         """Ask a worker."""
-        self._ask(request, [obj.pk] if obj.verifier else [])
+        self._ask(request, [obj] if obj.verifier else [])
 
     @action(description=gettext_lazy("Waive"), permissions=["change"])
     def waive(self, request: HttpRequest, obj: ChecklistItem) -> None:
@@ -209,10 +208,10 @@ class ChecklistItemAdmin(HistoryAdmin):
         call = partial(checklist.reopen, item=obj, at=timezone.now(), actor=_person(request))
         self.act(request, _("Open again."), call)
 
-    def _ask(self, request: HttpRequest, pks: list[int]) -> None:
-        if not pks:
+    def _ask(self, request: HttpRequest, items: list[ChecklistItem]) -> None:
+        if not items:
             messages.warning(request, _("None of them has a verifier."))
-        elif enqueue_verify(pks):
+        elif checklist.verify_now(items=items, at=timezone.now(), actor=_person(request)):
             messages.success(request, _("A worker verifies now; reload in a few seconds."))
         else:
             messages.error(request, _("The broker does not answer; nothing was verified."))

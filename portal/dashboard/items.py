@@ -88,7 +88,7 @@ def act(request: HttpRequest, pk: int) -> HttpResponse:
                 checklist.claim(**given)
                 messages.success(request, _("Claimed."))
             case "verify":
-                _verify(request, found)
+                _verify(request, given)
             case "waive":
                 until = _day(request.POST.get("until", ""))
                 reason = request.POST.get("reason", "").strip()[:REASON_MAX]
@@ -106,10 +106,10 @@ def act(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("checklist-item", pk=pk)
 
 
-def _verify(request: HttpRequest, found: ChecklistItem) -> None:
-    if not found.verifier:
+def _verify(request: HttpRequest, given: dict[str, Any]) -> None:
+    if not given["item"].verifier:
         messages.warning(request, _("It has no verifier."))
-    elif enqueue_verify([found.pk]):
+    elif checklist.verify_now(items=[given["item"]], at=given["at"], actor=given["actor"]):
         messages.success(request, _("A worker verifies now; reload in a few seconds."))
     else:
         messages.error(request, _("The broker does not answer; nothing was verified."))
@@ -187,14 +187,17 @@ def _edit(request: HttpRequest, found: ChecklistItem, initial: dict[str, Any]) -
 
 def _save(form: ItemForm, request: HttpRequest) -> None:
     found: ChecklistItem = form.instance
+    given = {"item": found, "at": timezone.now(), "actor": request.user}
     if found.pk is None:
         found.due = found.due or checklist.due_for(found.priority, timezone.localdate())
         found.save()
+        checklist.edited(**given, before={})
     elif form.changed_data:
+        before = {name: str(form.initial.get(name)) for name in form.changed_data}
         found.save(update_fields=form.changed_data)
+        checklist.edited(**given, before=before)
         if form.is_looked_at_anew:
-            actor = request.user if isinstance(request.user, User) else None
-            checklist.forget(item=found, at=timezone.now(), actor=actor)
+            checklist.forget(**given)
 
 
 @viewer_required

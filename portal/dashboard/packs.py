@@ -56,8 +56,9 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def _apply(request: HttpRequest, pack: ItemPack, services: list[str]) -> None:
-    owner = request.user if isinstance(request.user, User) and request.POST.get("mine") else None
-    done = packs.apply(pack=pack, services=services, today=timezone.localdate(), owner=owner)
+    actor = request.user if isinstance(request.user, User) else None
+    owner = actor if request.POST.get("mine") else None
+    done = packs.apply(pack=pack, services=services, today=timezone.localdate(), actor=actor, owner=owner)
     text = ngettext("%(n)d measure was added", "%(n)d measures were added", len(done.made)) % {
         "n": len(done.made)
     }
