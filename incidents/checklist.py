@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from incidents import differences, registry
+from incidents import audit, differences, registry
 from incidents.errors import IllegalMove, IncidentChanged
 from incidents.models import (
     ChecklistItem,
@@ -32,6 +32,7 @@ from incidents.models import (
     TimelineKind,
     VerificationRun,
 )
+from incidents.queue import enqueue_verify
 from incidents.registry import Verdict, Verifier
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,15 @@ RUNS_KEPT = 30
 #: A verified item is stale this long after the last known result, and sooner when its target is gone.
 STALE_AFTER = timedelta(days=7)
 GONE_AFTER = timedelta(hours=1)
+#: What the audit calls a move to a state.
+_ACTIONS: Mapping[str, str] = {
+    ItemState.OPEN: "item.reopen",
+    ItemState.CLAIMED: "item.claim",
+    ItemState.VERIFIED: "item.verified",
+    ItemState.FAILING: "item.failing",
+    ItemState.STALE: "item.stale",
+    ItemState.WAIVED: "item.waive",
+}
 #: Fields that a move writes, and fields that others may have written meanwhile.
 _MOVED = ("state", "waiver_reason", "waived_until", "waived_by")
 _OTHERS = (
@@ -227,9 +237,44 @@ def assign(
     *, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None, owner: AbstractBaseUser | None
 ) -> ChecklistItem:
     """Give the item an owner, or none."""
+    before = item.owner.get_username() if item.owner else ""
     item.owner_id = None if owner is None else owner.pk
-    item.save(update_fields=["owner"])
+    with transaction.atomic():
+        item.save(update_fields=["owner"])
+        after = {"owner": owner.get_username() if owner else ""}
+        _audit("item.assign", item, actor, at, before={"owner": before}, after=after)
     return item
+
+
+def verify_now(*, items: Sequence[ChecklistItem], at: datetime, actor: AbstractBaseUser | None) -> bool:
+    """Have a worker run these items' verifiers; False when the broker does not answer."""
+    for item in items:
+        _audit("item.verify", item, actor, at, after={"verifier": item.verifier, "target": item.target})
+    return enqueue_verify([item.pk for item in items])
+
+
+def edited(
+    *, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None, before: Mapping[str, Any]
+) -> None:
+    """Record that a person wrote the item; ``before`` has the old values of what changed, none if new."""
+    after = {name: str(getattr(item, name)) for name in before or ("text", "priority", "verifier", "target")}
+    _audit("item.change" if before else "item.add", item, actor, at, before=before or None, after=after)
+
+
+def remove(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> None:
+    """Delete the item and its runs; its history stays, and the incident's timeline tells it."""
+    with transaction.atomic():
+        if item.incident is not None:
+            TimelineEvent.objects.create(
+                incident=item.incident,
+                at=at,
+                kind=TimelineKind.CHECKLIST,
+                actor_id=None if actor is None else actor.pk,
+                data={"item": item.pk, "text": item.text, "old": item.state, "new": _("deleted")},
+            )
+        before = {"state": item.state, "priority": item.priority, "verifier": item.verifier}
+        _audit("item.delete", item, actor, at, before=before)
+        item.delete()
 
 
 def forget(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> ChecklistItem:
@@ -290,7 +335,18 @@ def _change(
                     **({"changed": told} if told else {}),
                 },
             )
+        after: dict[str, Any] = {"state": to.value}
+        if to == ItemState.WAIVED:
+            after["until"] = item.waived_until
+        _audit(_ACTIONS[to], item, actor, at, reason=why, before={"state": str(old)}, after=after)
     return item
+
+
+def _audit(
+    action: str, item: ChecklistItem, actor: AbstractBaseUser | None, at: datetime, **told: Any
+) -> None:
+    number = f"INC-{item.incident.number} " if item.incident else ""
+    audit.record(action=action, actor=actor, target=f"{number}#{item.pk} {item.text}", at=at, **told)
 
 
 def _prune(item: ChecklistItem) -> None:

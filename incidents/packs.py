@@ -10,6 +10,7 @@ from datetime import date
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
+from incidents import audit
 from incidents.checklist import due_for
 from incidents.models import ChecklistItem, ItemPack
 
@@ -27,7 +28,12 @@ class Applied:
 
 @transaction.atomic
 def apply(
-    *, pack: ItemPack, services: Sequence[str], today: date, owner: AbstractBaseUser | None = None
+    *,
+    pack: ItemPack,
+    services: Sequence[str],
+    today: date,
+    actor: AbstractBaseUser | None,
+    owner: AbstractBaseUser | None = None,
 ) -> Applied:
     """Put every measure of ``pack`` on the checklist for each of ``services``; applying again adds nothing.
 
@@ -58,6 +64,12 @@ def apply(
                 made.append(item)
             else:
                 known += 1
+    audit.record(
+        action="pack.apply",
+        actor=actor,
+        target=pack.name,
+        after={"services": ", ".join(names)[:2000], "made": len(made), "known": known},
+    )
     return Applied(tuple(made), known)
 
 

@@ -14,6 +14,8 @@ FREEZE = "incidents.freeze"
 FREEZE_END = "incidents.freeze_end"
 VERIFY = "incidents.verify_items"
 QUEUE = "ops"
+#: Items that one message asks to verify.
+VERIFY_MESSAGE = 20
 #: Seconds after which the last words of an ended service are not looked for any more.
 FREEZE_END_EXPIRES_S = 120
 
@@ -39,9 +41,14 @@ def enqueue_freeze_end(incident_id: int, service: str) -> None:
 
 
 def enqueue_verify(item_ids: list[int]) -> bool:
-    """Ask a worker to run these items' verifiers now; False when the broker does not answer."""
+    """Ask a worker to run these items' verifiers now; False when the broker does not answer.
+
+    Many items are asked for in several messages, since one task takes only so many.
+    """
     try:
-        current_app.send_task(VERIFY, args=[item_ids], queue=QUEUE, retry=False)
+        for start in range(0, len(item_ids), VERIFY_MESSAGE):
+            part = item_ids[start : start + VERIFY_MESSAGE]
+            current_app.send_task(VERIFY, args=[part], queue=QUEUE, retry=False)
     except OperationalError:
         logger.warning("Broker does not answer; %d checklist items were not verified", len(item_ids))
         return False

@@ -30,7 +30,9 @@ _SECTIONS = (
 #: The audit names people and the names that were mistyped at the door, so viewers do not see it.
 OPERATOR_CODES = frozenset({"change_incident", "change_checklistitem", "view_auditentry"})
 EDITOR_CODES = OPERATOR_CODES | {
-    f"{verb}_{model}" for verb in ("add", "change", "delete") for model in (*_SECTIONS, "checklistitem")
+    f"{verb}_{model}"
+    for verb in ("add", "change", "delete")
+    for model in (*_SECTIONS, "checklistitem", "itempack", "packitem")
 }
 MARKET_CODES = frozenset({"add_marketday", "change_marketday", "delete_marketday"})
 

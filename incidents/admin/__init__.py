@@ -2,7 +2,7 @@
 
 from incidents.admin.audit import AuditEntryAdmin
 from incidents.admin.channel import ChannelAdmin
-from incidents.admin.checklist import ChecklistItemAdmin
+from incidents.admin.checklist import ChecklistItemAdmin, ItemPackAdmin
 from incidents.admin.incident import IncidentAdmin
 from incidents.admin.records import EvidenceAdmin, NotificationAdmin, TimelineEventAdmin
 from incidents.admin.report import ReportAdmin
@@ -13,6 +13,7 @@ __all__ = [
     "ChecklistItemAdmin",
     "EvidenceAdmin",
     "IncidentAdmin",
+    "ItemPackAdmin",
     "NotificationAdmin",
     "ReportAdmin",
     "TimelineEventAdmin",

@@ -13,15 +13,24 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from unfold.admin import TabularInline
+from unfold.admin import StackedInline, TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from incidents import checklist, registry
+from incidents import checklist, differences
 from incidents.admin.base import LABELS, SHORT_TEXT, GuardedAdmin, HistoryAdmin, action, display
 from incidents.errors import IncidentError
-from incidents.models import ChecklistItem, ItemState, Priority, VerificationRun
-from incidents.queue import enqueue_verify
+from incidents.item_form import ItemForm
+from incidents.models import (
+    ChecklistItem,
+    ItemPack,
+    ItemState,
+    PackItem,
+    Priority,
+    VerificationRun,
+)
 
+#: Fields that only editors change.
+EDITED = ("text", "priority", *ItemForm.LOOKED_AT)
 #: States in which a measure still waits for somebody.
 WAITING = (ItemState.OPEN, ItemState.CLAIMED, ItemState.FAILING, ItemState.STALE)
 
@@ -67,31 +76,19 @@ class OwnerFilter(admin.SimpleListFilter):
         return queryset.filter(owner=None) if self.value() == "nobody" else queryset
 
 
-class ItemForm(forms.ModelForm):  # type: ignore[type-arg] # not subscriptable at run time
-    """Offers the registered verifiers by their labels."""
+class AdminItemForm(ItemForm):
+    """The form in the admin's look."""
 
-    class Meta:
-        model = ChecklistItem
-        fields = ("text", "priority", "owner", "due", "verifier", "target", "parameters")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "verifier" not in self.fields:
-            return
-        known = [(name, f"{verifier.label} ({name})") for name, verifier in registry.verifiers().items()]
-        current = self.instance.verifier
-        if current and current not in registry.verifiers():
-            known.append((current, _("%(name)s (not available)") % {"name": current}))
-        self.fields["verifier"].widget = UnfoldAdminSelectWidget(
-            choices=[("", _("None: a person's claim")), *known]
-        )
+    def select(self, choices: list[tuple[str, Any]]) -> forms.Select:
+        """Return the widget of the verifier."""
+        return UnfoldAdminSelectWidget(choices=choices, attrs={"data-chooses-parameters": ""})
 
 
 class RunInline(TabularInline):  # type: ignore[misc] # unfold carries no types
     """What each run saw; bounded by what the checklist keeps."""
 
     model = VerificationRun
-    fields = readonly_fields = ("at", "outcome", "observed", "method")
+    fields = readonly_fields = ("at", "outcome", "observed", "method", "trigger")
     extra = 0
     can_delete = False
     tab = True
@@ -105,7 +102,7 @@ class RunInline(TabularInline):  # type: ignore[misc] # unfold carries no types
 class ChecklistItemAdmin(HistoryAdmin):
     """State and what was observed are read-only; buttons claim, verify, waive or take back."""
 
-    form = ItemForm
+    form = AdminItemForm
     list_display = (
         *("text", "incident", "shown_priority", "shown_state", "owner", "due", "observed", "checked_at"),
         "verifier",
@@ -115,23 +112,37 @@ class ChecklistItemAdmin(HistoryAdmin):
     search_fields = ("text", "observed", "target", "=report__incident__number")
     autocomplete_fields = ("owner",)
     list_editable = ("owner", "due")
-    actions = ("claim_selected", "verify_selected")
+    actions = ("claim_selected", "verify_selected", "take_selected")
     actions_submit_line = ("claim", "verify", "waive", "take_back")
     inlines = (RunInline,)
-    readonly_fields = ("report", "state", "observed", "checked_at", "failures", "waived_by")
+    readonly_fields = ("report", "state", "observed", "checked_at", "failures", "waived_by", "changed")
     formfield_overrides = {**GuardedAdmin.formfield_overrides, **SHORT_TEXT}
     fieldsets = (
         (None, {"fields": ("report", "text", ("priority", "owner", "due"), ("state", "failures"))}),
         (
             gettext_lazy("Verification"),
-            {"fields": (("verifier", "target"), "parameters", ("observed", "checked_at"))},
+            {"fields": (("verifier", "target"), "parameters", ("observed", "checked_at"), "changed")},
         ),
         (gettext_lazy("Waiver"), {"fields": ("waiver_reason", ("waived_until", "waived_by"))}),
     )
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Measures are added in their report."""
-        return False
+    def get_readonly_fields(self, request: HttpRequest, obj: ChecklistItem | None = None) -> Any:
+        """What a measure is and how it is verified is for editors; operators work on it."""
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if self.has_add_permission(request) else (*fixed, *EDITED)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Open a measure again that is verified in another way now."""
+        if not change and obj.due is None:
+            obj.due = checklist.due_for(obj.priority, timezone.localdate())
+        super().save_model(request, obj, form, change)
+        if change and set(form.changed_data) & set(ItemForm.LOOKED_AT):
+            checklist.forget(item=obj, at=timezone.now(), actor=_person(request))
+
+    @display(description=gettext_lazy("what changed"))
+    def changed(self, obj: ChecklistItem) -> str:
+        """The difference at the last failure."""
+        return differences.worded(obj.difference) or "—"
 
     @display(description=gettext_lazy("incident"), ordering="report__incident__number")
     def incident(self, obj: ChecklistItem) -> str:
@@ -164,7 +175,14 @@ class ChecklistItemAdmin(HistoryAdmin):
     @admin.action(description=gettext_lazy("Verify the selected measures now"), permissions=["change"])
     def verify_selected(self, request: HttpRequest, queryset: QuerySet[ChecklistItem]) -> None:
         """Ask a worker; this process never reaches what runs."""
-        self._ask(request, list(queryset.exclude(verifier="").values_list("pk", flat=True)))
+        self._ask(request, list(queryset.exclude(verifier="").select_related("report__incident")))
+
+    @admin.action(description=gettext_lazy("Take the selected measures on"), permissions=["change"])
+    def take_selected(self, request: HttpRequest, queryset: QuerySet[ChecklistItem]) -> None:
+        """Become their owner."""
+        for item in queryset:
+            checklist.assign(item=item, at=timezone.now(), actor=_person(request), owner=_person(request))
+        messages.success(request, _("They are yours now."))
 
     @action(description=gettext_lazy("Claim"), permissions=["change"])
     def claim(self, request: HttpRequest, obj: ChecklistItem) -> None:
@@ -175,7 +193,7 @@ class ChecklistItemAdmin(HistoryAdmin):
     @action(description=gettext_lazy("Verify now"), permissions=["change"])
     def verify(self, request: HttpRequest, obj: ChecklistItem) -> None:
         """Ask a worker."""
-        self._ask(request, [obj.pk] if obj.verifier else [])
+        self._ask(request, [obj] if obj.verifier else [])
 
     @action(description=gettext_lazy("Waive"), permissions=["change"])
     def waive(self, request: HttpRequest, obj: ChecklistItem) -> None:
@@ -190,10 +208,10 @@ class ChecklistItemAdmin(HistoryAdmin):
         call = partial(checklist.reopen, item=obj, at=timezone.now(), actor=_person(request))
         self.act(request, _("Open again."), call)
 
-    def _ask(self, request: HttpRequest, pks: list[int]) -> None:
-        if not pks:
+    def _ask(self, request: HttpRequest, items: list[ChecklistItem]) -> None:
+        if not items:
             messages.warning(request, _("None of them has a verifier."))
-        elif enqueue_verify(pks):
+        elif checklist.verify_now(items=items, at=timezone.now(), actor=_person(request)):
             messages.success(request, _("A worker verifies now; reload in a few seconds."))
         else:
             messages.error(request, _("The broker does not answer; nothing was verified."))
@@ -201,3 +219,34 @@ class ChecklistItemAdmin(HistoryAdmin):
 
 def _person(request: HttpRequest) -> Any:
     return request.user
+
+
+class PackItemForm(ItemForm):
+    """One measure of a pack; its target is the service that the pack is applied to."""
+
+    class Meta:
+        model = PackItem
+        fields = ("text", "priority", "verifier", "parameters")
+
+    select = AdminItemForm.select
+
+
+class PackItemInline(StackedInline):  # type: ignore[misc] # unfold carries no types
+    """The measures of a pack."""
+
+    model = PackItem
+    form = PackItemForm
+    extra = 0
+    ordering_field = "order"
+    hide_ordering_field = True
+    fields = ("text", "priority", "verifier", "parameters", "order")
+    formfield_overrides = {**StackedInline.formfield_overrides, **SHORT_TEXT}
+
+
+@admin.register(ItemPack)
+class ItemPackAdmin(HistoryAdmin):
+    """Packs of measures; they are applied on the portal's page."""
+
+    list_display = ("name", "description")
+    search_fields = ("name", "description")
+    inlines = (PackItemInline,)

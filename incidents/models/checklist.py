@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
@@ -61,6 +62,7 @@ class ChecklistItem(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("owner")
     )
     due = models.DateField(_("due"), null=True, blank=True)
+    added_at = models.DateTimeField(_("added"), default=timezone.now, editable=False)
     state = models.CharField(_("state"), max_length=16, choices=ItemState, default=ItemState.OPEN)
     verifier = models.CharField(_("verifier"), max_length=64, blank=True)
     parameters = models.JSONField(_("parameters"), default=dict, blank=True)

@@ -26,6 +26,7 @@ from portal.dashboard import (
     incident,
     messages,
     queries,
+    rollup,
     watch,
 )
 from portal.dashboard.data import Dashboard, GatewayPanel, Level
@@ -81,7 +82,7 @@ def build(key: str) -> Context | None:
         "alerts": alerts.context,
         "drills": drills.context,
         "watch": watch.context,
-        "checklist": lambda: {"title": _("Prevention checklist"), "items": queries.checklist()},
+        "checklist": rollup.context,
         "messages": messages.outbox,
     }
     return builders[kind]()

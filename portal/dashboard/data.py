@@ -146,6 +146,7 @@ class ItemRow:
     target: str
     observed: str
     checked_at: datetime | None
+    added_at: datetime
     owner: str
     due: date | None
     overdue: bool

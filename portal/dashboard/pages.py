@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
-from portal.dashboard import contexts
+from portal.dashboard import contexts, rollup
 from portal.dashboard.access import viewer_required
 
 
@@ -65,8 +65,11 @@ def alerts(request: HttpRequest) -> HttpResponse:
 
 @viewer_required
 def checklist(request: HttpRequest) -> HttpResponse:
-    """Every preventive measure, newest incident first."""
-    return _page(request, "checklist", "portal/checklist.html")
+    """What would bite us again: every preventive measure, the failing first. A filtered list is not live."""
+    filters = rollup.Filters.read(request.GET.dict())
+    if filters == rollup.Filters():
+        return _page(request, "checklist", "portal/checklist.html")
+    return render(request, "portal/checklist.html", rollup.context(filters))
 
 
 @viewer_required

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, When
 from django.utils import timezone
 
 from incidents.models import OPEN_STATES, REAL, ChecklistItem, Incident, ItemState
@@ -129,32 +129,47 @@ def incident_row(incident: Incident) -> IncidentRow:
     )
 
 
-def checklist(incident: Incident | None = None) -> tuple[ItemRow, ...]:
-    """Return checklist items, of one incident or of all: one query."""
+#: What needs somebody comes first; within a state, the oldest.
+_URGENCY = Case(
+    *(
+        When(state=state, then=position)
+        for position, state in enumerate(("failing", "stale", "open", "claimed", "waived", "verified"))
+    ),
+    default=9,
+    output_field=IntegerField(),
+)
+
+
+def checklist(incident: Incident | None = None, *, condition: Q | None = None) -> tuple[ItemRow, ...]:
+    """Return checklist items, of one incident or of all that meet ``condition``: one query."""
     items = ChecklistItem.objects.select_related("report__incident", "owner")
     items = (
         items.filter(report__incident=incident)
         if incident
-        else items.order_by(F("report").desc(nulls_last=True), "order", "pk")
+        else items.filter(condition or Q()).order_by(_URGENCY, "added_at", "order", "pk")
     )
     today = timezone.localdate()
-    done = (ItemState.VERIFIED, ItemState.WAIVED)
-    return tuple(
-        ItemRow(
-            id=item.pk,
-            incident=item.incident.number if item.incident else None,
-            incident_title=item.incident.title if item.incident else "",
-            text=item.text,
-            priority=item.priority,
-            state=item.state,
-            state_label=str(item.get_state_display()),
-            verifier=item.verifier,
-            target=item.target,
-            observed=item.observed,
-            checked_at=item.checked_at,
-            owner=item.owner.get_username() if item.owner else "",
-            due=item.due,
-            overdue=bool(item.due and item.due < today and item.state not in done),
-        )
-        for item in items[:ITEMS_MAX]
+    return tuple(item_row(item, today) for item in items[:ITEMS_MAX])
+
+
+def item_row(item: ChecklistItem, today: date) -> ItemRow:
+    """Return one line; it costs no query when incident and owner are joined."""
+    return ItemRow(
+        id=item.pk,
+        incident=item.incident.number if item.incident else None,
+        incident_title=item.incident.title if item.incident else "",
+        text=item.text,
+        priority=item.priority,
+        state=item.state,
+        state_label=str(item.get_state_display()),
+        verifier=item.verifier,
+        target=item.target,
+        observed=item.observed,
+        checked_at=item.checked_at,
+        added_at=item.added_at,
+        owner=item.owner.get_username() if item.owner else "",
+        due=item.due,
+        overdue=bool(
+            item.due and item.due < today and item.state not in (ItemState.VERIFIED, ItemState.WAIVED)
+        ),
     )

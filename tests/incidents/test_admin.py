@@ -17,6 +17,7 @@ from incidents.models import (
     DeliveryState,
     Evidence,
     Incident,
+    ItemPack,
     ItemState,
     Notification,
     Provenance,
@@ -230,7 +231,7 @@ def test_an_operator_claims_waives_and_takes_back_a_measure(incident, client, pe
     tomorrow = (timezone.localdate() + timedelta(days=1)).isoformat()
     ChecklistItem.objects.filter(pk=item.pk).update(owner=operator)
     for button, changes in (
-        ("claim", {"due": "2026-12-01", "priority": "P1"}),
+        ("claim", {"due": "2026-12-01"}),
         ("take_back", {}),
         ("waive", {}),
         ("waive", {"waiver_reason": "교체 예정", "waived_until": tomorrow}),
@@ -240,11 +241,41 @@ def test_an_operator_claims_waives_and_takes_back_a_measure(incident, client, pe
         states.append(item.state)
 
     assert states == ["claimed", "open", "open", "waived"]
-    assert (item.owner, item.due, item.priority) == (operator, date(2026, 12, 1), "P1")
+    assert (item.owner, item.due) == (operator, date(2026, 12, 1))
     assert (item.waived_by, item.waiver_reason) == (operator, "교체 예정")
     assert item.history.filter(history_user=operator).count() >= 3
     moves = incident.timeline.filter(kind=TimelineKind.CHECKLIST)
     assert [row.actor for row in moves] == [operator] * 3
+
+
+def test_what_a_measure_is_and_how_it_is_verified_is_for_editors(incident, client, person):
+    item = ChecklistItem.objects.filter(verifier="docker.limits")[0]
+    ChecklistItem.objects.filter(pk=item.pk).update(state=ItemState.VERIFIED)
+    wanted = {"priority": "P3", "text": "x", "parameters.docker.limits.memory": "64g"}
+    sent = {"due": "", "runs-TOTAL_FORMS": 0, "runs-INITIAL_FORMS": 0, **wanted, "_continue": "1"}
+    person("operator")
+    client.post(path("checklistitem", item.pk), sent)
+    item.refresh_from_db()
+    assert (item.priority == "P3", item.text == "x", item.parameters.get("memory")) == (False, False, "2g")
+
+    person("editor")
+    submit(client, "checklistitem", item, **wanted)
+    item.refresh_from_db()
+    assert (item.priority, item.text, item.parameters) == ("P3", "x", {"cpus": 1.0, "memory": "64g"})
+    assert item.state == ItemState.OPEN, "it was verified with other parameters"
+
+
+def test_a_pack_is_written_in_the_admin_with_its_measures(incident, client, person):
+    pack = ItemPack.objects.get()
+    person("operator")
+    assert client.post(path("itempack", pack.pk), {"name": "x"}).status_code == 403
+    person("editor")
+    submit(client, "itempack", pack, **{"items-3-parameters.docker.limits.cpus": "4"})
+    limits = pack.items.get(verifier="docker.limits")
+    assert limits.parameters == {"cpus": 4.0, "memory": "2g"}
+    assert pack.items.get(verifier="alert.armed").parameters["kinds"] == [
+        *("cpu", "memory_limit", "memory_no_limit")
+    ]
 
 
 def test_verify_now_asks_a_worker_by_id(incident, client, person, redis_client):
@@ -314,7 +345,11 @@ def old_form(client, address):
     for field in bound:
         value = field.value()
         parts = field.field.widget.decompress(value) if hasattr(field.field.widget, "decompress") else None
-        if parts is None:
+        if isinstance(value, dict):
+            data |= {
+                f"{field.html_name}.{field.field.widget.verifier}.{key}": one for key, one in value.items()
+            }
+        elif parts is None:
             data[field.html_name] = "" if value is None else str(value)
         else:
             data |= {f"{field.html_name}_{n}": str(part) for n, part in enumerate(parts)}
@@ -337,7 +372,7 @@ def test_an_editor_brings_an_old_version_back(incident, client, person):
 
 
 def test_an_old_version_of_a_measure_keeps_its_present_state(incident, client, person):
-    person("operator")
+    person("editor")
     item = incident.report.checklist.all()[0]
     before = item.text
     submit(client, "checklistitem", item, text="다른 말")

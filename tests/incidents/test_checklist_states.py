@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from incidents import checklist, packs, registry
-from incidents.models import ChecklistItem, ItemPack, ItemState, Outcome, Report, RunTrigger, TimelineKind
+from incidents.models import (
+    AuditEntry,
+    ChecklistItem,
+    ItemPack,
+    ItemState,
+    Outcome,
+    Report,
+    RunTrigger,
+    TimelineKind,
+)
 from incidents.registry import ChangeSeen, Verdict, Verifier
 from tests.incidents.conftest import NOW, after, fire
 
@@ -146,8 +155,8 @@ def test_a_run_says_why_it_was_made_and_a_budget_leaves_the_rest_for_the_next(
 def test_a_pack_is_applied_once_to_each_service(django_user_model) -> None:
     owner = django_user_model.objects.create_user("alice")
     pack = ItemPack.objects.get()
-    first = packs.apply(pack=pack, services=["web", "api", "web"], today=NOW.date(), owner=owner)
-    again = packs.apply(pack=pack, services=["api"], today=NOW.date())
+    first = packs.apply(pack=pack, services=["web", "api", "web"], today=NOW.date(), actor=None, owner=owner)
+    again = packs.apply(pack=pack, services=["api"], today=NOW.date(), actor=None)
 
     assert (len(first.made), first.known, len(again.made), again.known) == (12, 0, 0, 6)
     items = ChecklistItem.objects.filter(target="api")
@@ -158,4 +167,31 @@ def test_a_pack_is_applied_once_to_each_service(django_user_model) -> None:
     assert {one.owner for one in items} == {owner}
     assert {one.incident for one in items} == {None}
     with pytest.raises(ValueError, match="at most"):
-        packs.apply(pack=pack, services=[f"s{n}" for n in range(201)], today=NOW.date())
+        packs.apply(pack=pack, services=[f"s{n}" for n in range(201)], today=NOW.date(), actor=None)
+
+
+def test_who_moved_a_measure_and_why_is_in_the_audit(
+    item: ChecklistItem, verdicts: list[Verdict], django_user_model, redis_client
+) -> None:
+    kim = django_user_model.objects.create_user("kim")
+    before = AuditEntry.objects.count()
+    given: dict[str, Any] = {"item": item, "at": NOW, "actor": kim}
+    checklist.claim(**given)
+    look(verdicts, after(1), PASS)
+    item.refresh_from_db()
+    checklist.waive(**given, reason="교체 예정", until=NOW.date() + timedelta(days=3))
+    checklist.reopen(**given)
+    checklist.assign(**given, owner=kim)
+    checklist.verify_now(items=[item], at=NOW, actor=kim)
+    checklist.remove(**given)
+
+    told = [(row.action, row.actor_name, row.reason) for row in AuditEntry.objects.order_by("seq")[before:]]
+    assert told == [
+        ("item.claim", "kim", ""),
+        ("item.verified", "", "x"),
+        ("item.waive", "kim", "교체 예정"),
+        ("item.reopen", "kim", ""),
+        ("item.assign", "kim", ""),
+        ("item.verify", "kim", ""),
+        ("item.delete", "kim", ""),
+    ]

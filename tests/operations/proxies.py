@@ -46,9 +46,9 @@ def silent_server() -> Iterator[int]:
 
 
 @contextmanager
-def proxied(location: str, upstream: int) -> Iterator[int]:
-    """Run nginx with ``location`` in front of ``upstream``; yields nginx's port."""
-    port = free_port()
+def proxied(location: str, upstream: int, *, port: int = 0) -> Iterator[int]:
+    """Run nginx with ``location`` in front of ``upstream``; yields nginx's port, a free one unless given."""
+    port = port or free_port()
     server = (
         f"{MAP} server {{ listen 127.0.0.1:{port}; location / {{ {location} proxy_read_timeout 30s; "
         f"proxy_pass http://127.0.0.1:{upstream}; }} }}"
