@@ -110,9 +110,10 @@ def _phase(run: DrillRun, figures: Measured | None) -> str:
     if run.taken_at is None:
         return _("waiting for the worker")
     phase = figures.phase if figures else "starting"
+    if figures is not None and phase == "fault":
+        return _("the fault is on (%(seconds)d s)") % {"seconds": figures.window_s}
     return {
         "starting": _("the session starts"),
-        "fault": _("the fault is on"),
         "recovering": _("the fault is over; waiting for recovery"),
     }.get(phase, _("judging"))
 
