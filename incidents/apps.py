@@ -12,7 +12,9 @@ class IncidentsConfig(AppConfig):
     verbose_name = _("Incidents")
 
     def ready(self) -> None:
-        """Fill the role groups whenever permissions may have been added."""
+        """Fill the role groups whenever permissions may have been added, and listen for what is audited."""
+        from incidents import audit_signals
         from incidents.roles import sync_roles  # models are ready only now
 
+        audit_signals.connect()
         post_migrate.connect(sync_roles, dispatch_uid="incidents.sync_roles")

@@ -1,27 +1,33 @@
 """Prevention checklist: runs verifiers and keeps the state honest.
 
 A person's tick is *claimed*; only a passing run makes *verified*; two failing runs in a row make
-*failing*; *unknown* changes nothing; *waived* items are not run.
+*failing*; *unknown* never reopens, but a verified item about which nothing was known for long is *stale*;
+*waived* items are not run.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from incidents import registry
+from incidents import differences, registry
 from incidents.errors import IllegalMove, IncidentChanged
 from incidents.models import (
     ChecklistItem,
+    Incident,
     ItemState,
     Outcome,
     Priority,
+    RunTrigger,
     TimelineEvent,
     TimelineKind,
     VerificationRun,
@@ -36,9 +42,14 @@ DUE_DAYS: Mapping[str, int] = {Priority.P0: 3, Priority.P1: 15, Priority.P2: 30,
 FAILURES_TO_FAIL = 2
 #: Runs kept for an item, besides its first pass and its last failure.
 RUNS_KEPT = 30
+#: A verified item is stale this long after the last known result, and sooner when its target is gone.
+STALE_AFTER = timedelta(days=7)
+GONE_AFTER = timedelta(hours=1)
 #: Fields that a move writes, and fields that others may have written meanwhile.
 _MOVED = ("state", "waiver_reason", "waived_until", "waived_by")
-_OTHERS = ("text", "priority", "owner", "due", "observed", "checked_at", "failures")
+_OTHERS = (
+    *("text", "priority", "owner", "due", "observed", "checked_at", "known_at", "failures", "difference"),
+)
 
 
 def due_for(priority: str, start: date) -> date:
@@ -65,29 +76,58 @@ def next_state(state: str, failures: int, outcome: str) -> tuple[str, int]:
     return (ItemState.FAILING if failures >= FAILURES_TO_FAIL else state), failures
 
 
-def verify_items(*, items: Iterable[ChecklistItem], now: datetime) -> list[VerificationRun]:
-    """Run the verifier of every given item that has one and is not waived. Looks outside; no transaction."""
+def is_stale(state: str, known_at: datetime | None, verdict: Verdict, now: datetime) -> bool:
+    """Whether an item is verified only by what was seen too long ago."""
+    if state != ItemState.VERIFIED or verdict.outcome != Outcome.UNKNOWN or known_at is None:
+        return False
+    return now - known_at > (GONE_AFTER if verdict.gone else STALE_AFTER)
+
+
+def verify_items(
+    *,
+    items: Iterable[ChecklistItem],
+    now: datetime,
+    trigger: RunTrigger = RunTrigger.SCHEDULE,
+    budget_s: float | None = None,
+) -> list[VerificationRun]:
+    """Run the verifier of every given item that has one and is not waived. Looks outside; no transaction.
+
+    After ``budget_s`` seconds no other one is begun.
+    """
+    began = time.monotonic()
     runs = []
     for item in items:
+        if budget_s is not None and time.monotonic() - began > budget_s:
+            logger.warning("Verification stopped after %g s; the rest comes first next time", budget_s)
+            break
         if item.verifier and not _waived(item, now):
             verdict = _ask(item)
-            runs.append(record_run(item=item, verdict=verdict, now=now))
+            runs.append(record_run(item=item, verdict=verdict, now=now, trigger=trigger))
     return runs
 
 
-def verify_all(*, now: datetime) -> list[VerificationRun]:
-    """Run every item with a verifier; waivers that ran out end first."""
+def verify_all(*, now: datetime, budget_s: float | None = None) -> list[VerificationRun]:
+    """Run every item with a verifier, the longest unchecked first; waivers that ran out end before.
+
+    A verified item whose verifier was taken away is stale.
+    """
     expired = ChecklistItem.objects.filter(
         state=ItemState.WAIVED, waived_until__lt=timezone.localdate(now)
     ).select_related("report__incident")
     for item in expired:
         _change(item, ItemState.OPEN, now, None, _("the waiver ran out"))
+    orphans = ChecklistItem.objects.filter(state=ItemState.VERIFIED, verifier="")
+    for item in orphans.select_related("report__incident"):
+        _change(item, ItemState.STALE, now, None, _("it has no verifier any more"))
     items = ChecklistItem.objects.exclude(verifier="").select_related("report__incident")
-    return verify_items(items=items, now=now)
+    oldest_first = items.order_by(F("checked_at").asc(nulls_first=True), "report", "order", "pk")
+    return verify_items(items=oldest_first, now=now, budget_s=budget_s)
 
 
 @transaction.atomic
-def record_run(*, item: ChecklistItem, verdict: Verdict, now: datetime) -> VerificationRun:
+def record_run(
+    *, item: ChecklistItem, verdict: Verdict, now: datetime, trigger: RunTrigger = RunTrigger.SCHEDULE
+) -> VerificationRun:
     """Keep what a run saw and fold it into the item; a change of state goes to the incident's timeline."""
     mine = ChecklistItem.objects.select_for_update(of=("self",))
     fresh = mine.select_related("report__incident").get(pk=item.pk)
@@ -97,19 +137,24 @@ def record_run(*, item: ChecklistItem, verdict: Verdict, now: datetime) -> Verif
         outcome=verdict.outcome,
         observed=verdict.observed[:500],
         method=verdict.method[:200],
+        trigger=trigger,
     )
     state, failures = next_state(fresh.state, fresh.failures, verdict.outcome)
-    ChecklistItem.objects.filter(pk=fresh.pk).update(observed=run.observed, checked_at=now, failures=failures)
-    fresh.observed, fresh.checked_at, fresh.failures = run.observed, now, failures
+    if is_stale(fresh.state, fresh.known_at, verdict, now):
+        state = ItemState.STALE
+    seen: dict[str, Any] = {"observed": run.observed, "checked_at": now, "failures": failures}
+    if verdict.outcome != Outcome.UNKNOWN:
+        seen["known_at"] = now
+    if state != fresh.state:
+        seen["difference"] = differences.found(fresh, run) if state == ItemState.FAILING else {}
+    ChecklistItem.objects.filter(pk=fresh.pk).update(**seen)
+    for name, value in seen.items():
+        setattr(fresh, name, value)
     if state != fresh.state:
         _change(fresh, ItemState(state), now, None, run.observed)
     _prune(fresh)
-    item.state, item.observed, item.checked_at, item.failures = (
-        fresh.state,
-        fresh.observed,
-        fresh.checked_at,
-        fresh.failures,
-    )
+    for name in ("state", *seen):
+        setattr(item, name, getattr(fresh, name))
     return run
 
 
@@ -149,13 +194,13 @@ def claim(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) 
 
 
 def reopen(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> ChecklistItem:
-    """Take a claim or a waiver back.
+    """Take a claim or a waiver back, or say that a stale item is open.
 
     Raises:
-        IllegalMove: the item is neither claimed nor waived.
+        IllegalMove: the item is neither claimed, waived nor stale.
         IncidentChanged: somebody else changed it first.
     """
-    if item.state not in (ItemState.CLAIMED, ItemState.WAIVED):
+    if item.state not in (ItemState.CLAIMED, ItemState.WAIVED, ItemState.STALE):
         raise IllegalMove(
             _("A measure that is “%(state)s” cannot be reopened.") % {"state": item.get_state_display()}
         )
@@ -178,10 +223,32 @@ def waive(
     return _change(item, ItemState.WAIVED, at, actor, reason)
 
 
+def assign(
+    *, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None, owner: AbstractBaseUser | None
+) -> ChecklistItem:
+    """Give the item an owner, or none."""
+    item.owner_id = None if owner is None else owner.pk
+    item.save(update_fields=["owner"])
+    return item
+
+
+def forget(*, item: ChecklistItem, at: datetime, actor: AbstractBaseUser | None) -> ChecklistItem:
+    """Open an item whose verifier, target or parameters were changed: what was seen proves nothing any more.
+
+    Raises:
+        IncidentChanged: somebody else changed it first.
+    """
+    ChecklistItem.objects.filter(pk=item.pk).update(failures=0, known_at=None, difference={})
+    if item.state in (ItemState.VERIFIED, ItemState.FAILING, ItemState.STALE):
+        return _change(item, ItemState.OPEN, at, actor, _("it is verified in another way now"))
+    return item
+
+
 def _ask(item: ChecklistItem) -> Verdict:
     verifier = registry.verifiers().get(item.verifier)
     if verifier is None:
-        return Verdict(Outcome.UNKNOWN, _("No such verifier: %(name)s") % {"name": item.verifier}, "")
+        reason = _("No such verifier: %(name)s") % {"name": item.verifier}
+        return Verdict(Outcome.UNKNOWN, reason, "", gone=True)
     try:
         return verifier.check(item.target, {**verifier.defaults, **item.parameters})
     except Exception as error:
@@ -208,12 +275,20 @@ def _change(
         item.state = to
         item.save(update_fields=_MOVED)
         if item.incident is not None:
+            told = differences.worded(item.difference) if to == ItemState.FAILING else ""
             TimelineEvent.objects.create(
                 incident=item.incident,
                 at=at,
                 kind=TimelineKind.CHECKLIST,
                 actor_id=None if actor is None else actor.pk,
-                data={"item": item.pk, "text": item.text, "old": str(old), "new": to.value, "observed": why},
+                data={
+                    "item": item.pk,
+                    "text": item.text,
+                    "old": str(old),
+                    "new": to.value,
+                    "observed": why,
+                    **({"changed": told} if told else {}),
+                },
             )
     return item
 
@@ -224,3 +299,10 @@ def _prune(item: ChecklistItem) -> None:
     keep += runs.filter(outcome=Outcome.PASS).order_by("at", "pk").values_list("pk", flat=True)[:1]
     keep += runs.filter(outcome=Outcome.FAIL).values_list("pk", flat=True)[:1]
     runs.exclude(pk__in=keep).delete()
+
+
+def blocking(incident: Incident) -> list[ChecklistItem]:
+    """Return the P0 measures of an incident that are neither verified nor waived: one query."""
+    done = (ItemState.VERIFIED, ItemState.WAIVED)
+    items = ChecklistItem.objects.filter(report__incident=incident, priority=Priority.P0)
+    return list(items.exclude(state__in=done))

@@ -7,14 +7,15 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from incidents import registry, services
-from incidents.models import Evidence, Incident, TimelineKind
+from incidents import registry
+from incidents.models import Evidence, Incident, TimelineKind, Trigger
 from incidents.redaction import redact
 from incidents.registry import Captured
+from incidents.timeline import record
 
 logger = logging.getLogger(__name__)
 
@@ -31,22 +32,33 @@ class EvidenceDamaged(Exception):
 
 
 def capture(
-    *, incident: Incident, now: datetime, clock: Callable[[], float] = time.monotonic
+    *,
+    incident: Incident,
+    now: datetime,
+    clock: Callable[[], float] = time.monotonic,
+    trigger: Trigger = Trigger.OPENING,
+    only: Collection[str] | None = None,
+    services: Sequence[str] | None = None,
 ) -> list[Evidence]:
-    """Run the registered collectors and keep what they yield.
+    """Run the registered collectors, or ``only`` those, and keep what they yield.
+
+    ``services`` are those of the incident unless given.
 
     A collector that fails is a line in the timeline and never stops the others; those for which no time
     is left are named there as well.
     """
     deadline = clock() + BUDGET_S
     kept: list[Evidence] = []
+    names = list(incident.services if services is None else services)
     for name, collector in registry.collectors().items():
+        if only is not None and name not in only:
+            continue
         if clock() >= deadline or len(kept) >= MAX_BUNDLES:
             _failed(incident, name, "no time left", now)
             continue
         try:
-            for bundle in collector(list(incident.services), now):
-                kept.append(keep(incident=incident, bundle=bundle, at=now))
+            for bundle in collector(names, now):
+                kept.append(keep(incident=incident, bundle=bundle, at=now, trigger=trigger))
                 if clock() >= deadline or len(kept) >= MAX_BUNDLES:
                     break
         except Exception as error:
@@ -56,7 +68,14 @@ def capture(
     return kept
 
 
-def keep(*, incident: Incident, bundle: Captured, at: datetime) -> Evidence:
+def keep(
+    *,
+    incident: Incident,
+    bundle: Captured,
+    at: datetime,
+    trigger: Trigger = Trigger.OPENING,
+    continues: Evidence | None = None,
+) -> Evidence:
     """Store one bundle: redacted, cut to :data:`MAX_BYTES`, with its checksum over the unpacked bytes."""
     raw, cut = _encode(redact(dict(bundle.data)))
     note = "; ".join(part for part in (bundle.note, "cut to 5 MiB" if cut else "") if part)
@@ -64,6 +83,8 @@ def keep(*, incident: Incident, bundle: Captured, at: datetime) -> Evidence:
         incident=incident,
         kind=bundle.kind,
         subject=bundle.subject[:200],
+        trigger=trigger,
+        continues=continues,
         captured_at=at,
         payload=zlib.compress(raw, 6),
         size=len(raw),
@@ -71,7 +92,7 @@ def keep(*, incident: Incident, bundle: Captured, at: datetime) -> Evidence:
         partial=bundle.partial or cut,
         note=note[:300],
     )
-    services.record(
+    record(
         incident=incident,
         kind=TimelineKind.EVIDENCE,
         at=at,
@@ -80,6 +101,7 @@ def keep(*, incident: Incident, bundle: Captured, at: datetime) -> Evidence:
         sha256=evidence.sha256,
         partial=evidence.partial,
         note=evidence.note,
+        trigger=trigger.value,
     )
     return evidence
 
@@ -147,6 +169,4 @@ def _halve_largest(data: Any) -> bool:
 
 
 def _failed(incident: Incident, name: str, why: str, at: datetime) -> None:
-    services.record(
-        incident=incident, kind=TimelineKind.EVIDENCE, at=at, collector=name, error=redact(why)[:300]
-    )
+    record(incident=incident, kind=TimelineKind.EVIDENCE, at=at, collector=name, error=redact(why)[:300])

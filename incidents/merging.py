@@ -8,7 +8,6 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from incidents import services
 from incidents.models import (
     OPEN_STATES,
     DeliveryState,
@@ -20,6 +19,7 @@ from incidents.models import (
     TimelineKind,
 )
 from incidents.outbox import FREEZE_GRACE
+from incidents.timeline import record
 from incidents.transitions import worse
 
 
@@ -53,6 +53,7 @@ def _move(signal: IncidentSignal, source: Incident, target: Incident, at: dateti
     target.impact_started_at = min(starts, default=None)
     _row, created = IncidentSignal.objects.get_or_create(
         incident=target,
+        origin=target.fingerprint,
         key=signal.key,
         cleared_at=None,
         defaults={
@@ -62,7 +63,7 @@ def _move(signal: IncidentSignal, source: Incident, target: Incident, at: dateti
             "opened_at": signal.opened_at,
         },
     )
-    services.record(
+    record(
         incident=source,
         kind=TimelineKind.CLEARED,
         at=at,
@@ -71,7 +72,7 @@ def _move(signal: IncidentSignal, source: Incident, target: Incident, at: dateti
         reason=_("moved to INC-%(number)d") % {"number": target.number},
     )
     if created:
-        services.record(
+        record(
             incident=target,
             kind=TimelineKind.SIGNAL,
             at=at,
@@ -89,9 +90,14 @@ def _close_empty(source: Incident, target: Incident, at: datetime) -> None:
     Incident.objects.filter(pk=source.pk, state__in=OPEN_STATES).update(
         state=State.RESOLVED, resolved_at=at, green_since=at
     )
-    services.record(
+    record(
         incident=source, kind=TimelineKind.STATE, at=at, field="state", old=old, new="resolved", reason=reason
     )
+    drop_opening(source, at)
+
+
+def drop_opening(incident: Incident, at: datetime) -> None:
+    """Drop an opening message that still waits for the freeze; its cause is told elsewhere."""
     Notification.objects.filter(
-        incident=source, kind=NotificationKind.OPENED, state=DeliveryState.PENDING, next_attempt_at__gt=at
+        incident=incident, kind=NotificationKind.OPENED, state=DeliveryState.PENDING, next_attempt_at__gt=at
     ).filter(created_at__gt=at - FREEZE_GRACE).delete()

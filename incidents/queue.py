@@ -11,8 +11,11 @@ logger = logging.getLogger(__name__)
 
 DELIVER = "incidents.deliver"
 FREEZE = "incidents.freeze"
+FREEZE_END = "incidents.freeze_end"
 VERIFY = "incidents.verify_items"
 QUEUE = "ops"
+#: Seconds after which the last words of an ended service are not looked for any more.
+FREEZE_END_EXPIRES_S = 120
 
 
 def enqueue_freeze(incident_id: int) -> None:
@@ -24,6 +27,15 @@ def enqueue_freeze(incident_id: int) -> None:
         current_app.send_task(FREEZE, args=[incident_id], queue=QUEUE, retry=False)
     except OperationalError:
         logger.warning("Broker does not answer; freeze of incident id %s waits for the sweep", incident_id)
+
+
+def enqueue_freeze_end(incident_id: int, service: str) -> None:
+    """Ask a worker to freeze the last words of a service that ended; without a broker that is logged."""
+    args = [incident_id, service]
+    try:
+        current_app.send_task(FREEZE_END, args=args, queue=QUEUE, retry=False, expires=FREEZE_END_EXPIRES_S)
+    except OperationalError:
+        logger.warning("Broker does not answer; the end of %s was not frozen", service)
 
 
 def enqueue_verify(item_ids: list[int]) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,19 +19,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One verification: the outcome, the value seen, and how it was looked up."""
+    """One verification: the outcome, the value seen, and how it was looked up.
+
+    ``gone`` goes with *unknown*: the target does not exist any more, as opposed to giving no answer now.
+    """
 
     outcome: Outcome
     observed: str
     method: str
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """How one parameter is asked for in a form, so that nobody writes JSON.
+
+    ``kind`` is ``number``, ``integer``, ``size`` (``2g``), ``text``, ``choice`` (one of what ``choices``
+    offers) or ``choices`` (a list of them). ``least`` and ``most`` bound numbers.
+    """
+
+    name: str
+    label: StrPromise | str
+    kind: str = "text"
+    least: float | None = None
+    most: float | None = None
+    help: StrPromise | str = ""
+    choices: Callable[[], Sequence[tuple[str, Any]]] | None = None
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """A named check. ``check`` gets the item's target and parameters; it never raises for a failed target.
 
-    ``defaults`` are the parameters and their default values; ``matches`` are lower-case words that bind
-    an imported checklist line to this verifier (all of one tuple must occur).
+    ``defaults`` are the parameters and their default values, ``parameters`` their form; ``matches`` are
+    lower-case words that bind an imported checklist line to this verifier (all of one tuple must occur).
+    ``targets`` lists what may be chosen as its target; ``None`` when it needs none.
     """
 
     name: str
@@ -39,6 +62,18 @@ class Verifier:
     check: Callable[[str, Mapping[str, Any]], Verdict]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     matches: tuple[tuple[str, ...], ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    targets: Callable[[], Sequence[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSeen:
+    """One change of a target's surroundings: what, from which value to which (empty is absent), and when."""
+
+    what: str
+    before: str
+    after: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +90,16 @@ class Captured:
 #: Gets the incident's service names and the time; yields bundles. Must stay under 15 s in all.
 Collector = Callable[[list[str], datetime], Iterable[Captured]]
 
+#: Gets service names and a span of time that is over; yields bundles of what was measured in it.
+Follower = Callable[[list[str], datetime, datetime], Iterable[Captured]]
+
+#: Gets a verifier's name, the target, and a span of time; returns what changed in it that may have broken it.
+Explainer = Callable[[str, str, datetime, datetime], Sequence[ChangeSeen]]
+
 _verifiers: dict[str, Verifier] = {}
+_explainers: dict[str, Explainer] = {}
 _collectors: dict[str, Collector] = {}
+_followers: dict[str, Follower] = {}
 
 
 def register_verifier(verifier: Verifier) -> None:
@@ -81,6 +124,17 @@ def register_collector(name: str, collector: Collector) -> None:
     _collectors[name] = collector
 
 
+def register_explainer(name: str, explainer: Explainer) -> None:
+    """Add a source of changes that explain why an item began to fail.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _explainers:
+        raise ValueError(f"explainer {name!r} is registered already")
+    _explainers[name] = explainer
+
+
 def verifiers() -> Mapping[str, Verifier]:
     """Return the verifiers by name."""
     return _verifiers
@@ -89,3 +143,24 @@ def verifiers() -> Mapping[str, Verifier]:
 def collectors() -> Mapping[str, Collector]:
     """Return the evidence collectors by name."""
     return _collectors
+
+
+def register_follower(name: str, follower: Follower) -> None:
+    """Add a source of the minutes after an incident began.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _followers:
+        raise ValueError(f"follower {name!r} is registered already")
+    _followers[name] = follower
+
+
+def followers() -> Mapping[str, Follower]:
+    """Return the sources of the minutes after by name."""
+    return _followers
+
+
+def explainers() -> Mapping[str, Explainer]:
+    """Return the sources of changes by name."""
+    return _explainers

@@ -16,18 +16,19 @@ from django.db.models import Q
 VIEWER, OPERATOR, EDITOR, ADMIN = "viewer", "operator", "editor", "admin"
 #: Apps whose rows every role may see.
 APPS = ("incidents", "monitoring", "operations", "gateway", "dashboard")
-#: Rows that hold credentials or access itself: only ``admin``.
+#: Rows that hold credentials, access itself or what people did: not for every role.
 GUARDED = frozenset(
     {
         *("feedkey", "historicalfeedkey", "prober", "historicalprober", "historicalendpoint"),
-        *("channel", "historicalchannel", "user", "group"),
+        *("channel", "historicalchannel", "user", "group", "auditentry"),
     }
 )
 _SECTIONS = (
     *("report", "statusrow", "problemdetail", "accessrow", "causerow", "codeproblem", "emergencycommand"),
     *("fixrow", "proxychange", "longtermitem", "reportfile", "extrasection"),
 )
-OPERATOR_CODES = frozenset({"change_incident", "change_checklistitem"})
+#: The audit names people and the names that were mistyped at the door, so viewers do not see it.
+OPERATOR_CODES = frozenset({"change_incident", "change_checklistitem", "view_auditentry"})
 EDITOR_CODES = OPERATOR_CODES | {
     f"{verb}_{model}" for verb in ("add", "change", "delete") for model in (*_SECTIONS, "checklistitem")
 }

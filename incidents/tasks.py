@@ -16,8 +16,11 @@ from django.utils import timezone
 from redis.exceptions import LockNotOwnedError
 
 from incidents import (
+    audit,
     checklist,
+    duedates,
     evidence,
+    evidence_more,
     followups,
     lines,
     notifications,
@@ -26,7 +29,7 @@ from incidents import (
     services,
     texts,
 )
-from incidents.models import OPEN_STATES, REAL, ChecklistItem, Incident, State
+from incidents.models import OPEN_STATES, REAL, ChecklistItem, Incident, RunTrigger, State
 from incidents.reports.drafting import draft_report, findings
 
 logger = logging.getLogger(__name__)
@@ -39,8 +42,9 @@ FREEZE_LOST = timedelta(seconds=90)
 FREEZE_TRIED = timedelta(minutes=10)
 #: Incidents whose freeze is asked for in one sweep.
 FREEZE_BATCH = 20
-#: Checklist items verified by one request.
+#: Checklist items verified by one request, and seconds after which no other one is begun: a task lives 45 s.
 VERIFY_BATCH = 100
+VERIFY_BUDGET_S = 30.0
 
 
 @shared_task(name=queue.DELIVER, ignore_result=True)
@@ -85,14 +89,16 @@ def verify_checklist() -> None:
     """Run every verifier of the checklists."""
     with only_one("incidents.verify_checklist", 600) as won:
         if won:
-            checklist.verify_all(now=timezone.now())
+            checklist.verify_all(now=timezone.now(), budget_s=VERIFY_BUDGET_S)
 
 
 @shared_task(name=queue.VERIFY, ignore_result=True)
 def verify_items(item_ids: list[int]) -> None:
     """Run the verifiers of these items, at most :data:`VERIFY_BATCH`."""
     items = ChecklistItem.objects.filter(pk__in=item_ids).select_related("report__incident")[:VERIFY_BATCH]
-    checklist.verify_items(items=items, now=timezone.now())
+    checklist.verify_items(
+        items=items, now=timezone.now(), trigger=RunTrigger.PERSON, budget_s=VERIFY_BUDGET_S
+    )
 
 
 @shared_task(name=queue.FREEZE, ignore_result=True)
@@ -115,6 +121,41 @@ def freeze(incident_id: int) -> None:
         # The message matters more than the report: it goes out whatever happened above.
         shown = lines.evidence_lines(incident)
         outbox.release(incident=incident, at=timezone.now(), findings=found, lines=shown)
+
+
+@shared_task(name=queue.FREEZE_END, ignore_result=True)
+def freeze_end(incident_id: int, service: str) -> None:
+    """Freeze the last words of a service that ended while its incident is open."""
+    with only_one(f"incidents.freeze_end:{incident_id}", settings.CELERY_TASK_TIME_LIMIT) as won:
+        incident = Incident.objects.filter(pk=incident_id, state__in=OPEN_STATES).first()
+        if won and incident is not None:
+            evidence_more.freeze_end(incident=incident, name=service, now=timezone.now())
+
+
+@shared_task(name="incidents.append_after", ignore_result=True)
+def append_after() -> None:
+    """Append what was measured in the 30 minutes after each incident began."""
+    with only_one("incidents.append_after", settings.CELERY_TASK_TIME_LIMIT) as won:
+        if won:
+            evidence_more.append_after(now=timezone.now())
+
+
+@shared_task(name="incidents.remind_due", ignore_result=True)
+def remind_due() -> None:
+    """Write the reminders of overdue reports and measures, and the digest of the week."""
+    with only_one("incidents.remind_due", settings.CELERY_TASK_TIME_LIMIT) as won:
+        if won:
+            now = timezone.now()
+            duedates.remind(now=now)
+            duedates.digest(now=now)
+
+
+@shared_task(name="incidents.prune_audit", ignore_result=True)
+def prune_audit() -> None:
+    """Remove audit entries that are too old."""
+    with only_one("incidents.prune_audit", 60) as won:
+        if won:
+            audit.prune(now=timezone.now())
 
 
 @contextmanager

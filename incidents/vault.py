@@ -52,7 +52,7 @@ def rotate(token: str) -> str:
 
 def digests(text: str) -> list[str]:
     """Return a keyed digest of ``text`` for each key, the first key's first. It tells nothing."""
-    return [hmac.new(_derive(key), text.encode(), hashlib.sha256).hexdigest() for key in _keys()]
+    return [hmac.new(derive(key, _INFO), text.encode(), hashlib.sha256).hexdigest() for key in _keys()]
 
 
 def _keys() -> tuple[str, ...]:
@@ -62,10 +62,11 @@ def _keys() -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def _box(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(_derive(key)) for key in keys])
+    return MultiFernet([Fernet(derive(key, _INFO)) for key in keys])
 
 
 @lru_cache(maxsize=16)
-def _derive(key: str) -> bytes:
-    raw = HKDF(algorithm=SHA256(), length=32, salt=None, info=_INFO).derive(key.encode())
+def derive(key: str, info: bytes) -> bytes:
+    """Return 32 bytes derived from ``key`` for the purpose ``info``, as URL-safe base64."""
+    raw = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key.encode())
     return base64.urlsafe_b64encode(raw)

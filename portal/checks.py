@@ -209,6 +209,30 @@ def check_delivery(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
     return found
 
 
+@register("portal")
+def check_audit(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check the keys that sign the audit and how long it is kept."""
+    found: list[CheckMessage] = []
+    if any(len(key) < SHORTEST_KEY for key in settings.AUDIT_KEY):
+        text = f"AUDIT_KEY: each key needs at least {SHORTEST_KEY} characters, e.g. openssl rand -base64 32."
+        found.append(Error(text, id="portal.E022"))
+    if settings.AUDIT_KEEP_DAYS < 30:
+        found.append(Error("AUDIT_KEEP_DAYS must be at least 30.", id="portal.E023"))
+    return found
+
+
+@register("portal")
+def check_actions(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check the budget of restarts."""
+    found: list[CheckMessage] = []
+    if settings.ACTION_BUDGET < 1:
+        found.append(Error("ACTION_BUDGET must be at least 1.", id="portal.E024"))
+    for name in ("ACTION_SPACING", "ACTION_CHECK_AFTER"):
+        if not 0 <= getattr(settings, name) <= 3600:
+            found.append(Error(f"{name} must be between 0 and 3600 s.", id="portal.E025"))
+    return found
+
+
 @register(Tags.security, deploy=True)
 def check_production(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
     """Tell what is fine on a laptop and not on a public server."""

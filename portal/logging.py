@@ -13,7 +13,9 @@ from portal.env import env
 
 MASK = "***"
 #: Variables whose values never appear in a log line. Shorter values than this are left alone.
-SECRET_NAMES = ("SECRET_KEY", "CHANNEL_KEY", "KIWOOM_APP_KEY", "KIWOOM_SECRET_KEY", "NOTIFY_URLS")
+SECRET_NAMES = (
+    *("SECRET_KEY", "CHANNEL_KEY", "AUDIT_KEY", "KIWOOM_APP_KEY", "KIWOOM_SECRET_KEY", "NOTIFY_URLS"),
+)
 SHORTEST_SECRET = 6
 
 _PATTERNS = (

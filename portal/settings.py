@@ -148,6 +148,8 @@ GATEWAY_FEED = feed_config()
 NOTIFY_URLS: list[str] = env.list("NOTIFY_URLS", [])
 NOTIFY_POLICY = notify_policy()
 CHANNEL_KEY: list[str] = env.list("CHANNEL_KEY", [])
+AUDIT_KEY: list[str] = env.list("AUDIT_KEY", [])
+AUDIT_KEEP_DAYS = env.int("AUDIT_KEEP_DAYS", 1095)
 CHANNEL_SCHEMES = frozenset(env.list("CHANNEL_SCHEMES", list(CHANNEL_SCHEMES_DEFAULT)))
 CHANNEL_INTERNAL_TARGETS: list[str] = env.list("CHANNEL_INTERNAL_TARGETS", [])
 #: Pinged once a minute while beat, workers, database and Redis are well; a secret, since it is all one needs.
@@ -157,6 +159,13 @@ HEARTBEAT_DEADLINE = env.float("HEARTBEAT_DEADLINE", 90.0)
 #: Whether a web process watches beat and workers.
 WATCHER = env.bool("WATCHER", True)
 INCIDENT_RESOLVE_AFTER = env.float("INCIDENT_RESOLVE_AFTER", 300.0)
+
+#: Services (``runtime:name`` patterns) that may be acted on besides those whose label allows it.
+ACTION_TARGETS: list[str] = env.list("ACTION_TARGETS", [])
+#: Restarts of a service in 30 minutes; seconds from the first to the second, and until its effect is checked.
+ACTION_BUDGET = env.int("ACTION_BUDGET", 3)
+ACTION_SPACING = env.float("ACTION_SPACING", 60.0)
+ACTION_CHECK_AFTER = env.float("ACTION_CHECK_AFTER", 120.0)
 
 PROBE_ALLOW: list[str] = env.list("PROBE_ALLOW", [])
 PROBE_CONNECTIVITY: list[str] = env.list("PROBE_CONNECTIVITY", [])

@@ -103,9 +103,7 @@ def _raise_signal(part: str, age: float, now: datetime) -> None:
             "age": age,
             "limit": settings.HEARTBEAT_DEADLINE,
         }
-    if IncidentSignal.objects.filter(
-        incident__fingerprint=FINGERPRINT, key=f"silent:{part}", cleared_at=None
-    ).exists():
+    if IncidentSignal.objects.filter(origin=FINGERPRINT, key=f"silent:{part}", cleared_at=None).exists():
         return
     incidents.signal(
         fingerprint=FINGERPRINT,
@@ -122,7 +120,7 @@ def _raise_signal(part: str, age: float, now: datetime) -> None:
 
 
 def _clear_others(silent: set[str], now: datetime) -> None:
-    held = IncidentSignal.objects.filter(incident__fingerprint=FINGERPRINT, cleared_at=None)
+    held = IncidentSignal.objects.filter(origin=FINGERPRINT, cleared_at=None)
     for key in held.values_list("key", flat=True):
         if key.removeprefix("silent:") not in silent:
             with translation.override(settings.LANGUAGE_CODE):

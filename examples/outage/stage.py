@@ -85,6 +85,7 @@ class ContainerStage:
                 MARK: "outage",
                 "bonghwa.resolve-after": str(RESOLVE_AFTER_S),
                 "bonghwa.http": f"http://127.0.0.1:{port}/health",
+                "bonghwa.actions": "restart,stop,start",
             },
             healthcheck={
                 "test": ["CMD", "/usr/bin/python3", "-S", "/app/health.py"],
@@ -153,7 +154,11 @@ class ProcessStage:
             "name": SERVICE,
             "log": str(self._log),
             "health": {"kind": "http", "url": f"http://127.0.0.1:{port}/health"},
-            "labels": {MARK: "outage", "bonghwa.resolve-after": str(RESOLVE_AFTER_S)},
+            "labels": {
+                MARK: "outage",
+                "bonghwa.resolve-after": str(RESOLVE_AFTER_S),
+                "bonghwa.actions": "restart,stop,start",
+            },
         }
         self._descriptor.write_text(json.dumps(descriptor))
         started = time.time()

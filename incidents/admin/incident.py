@@ -15,7 +15,8 @@ from unfold.admin import TabularInline
 
 from incidents import services
 from incidents.admin.base import LABELS, GuardedAdmin, action, display
-from incidents.models import Incident, IncidentSignal, Severity, State
+from incidents.models import Incident, IncidentSignal, Report, Severity, State
+from incidents.reports import review
 from incidents.transitions import is_legal
 
 
@@ -144,10 +145,19 @@ class IncidentAdmin(GuardedAdmin):
         """It is over; refused while alerts are open."""
         self._move(request, obj, services.resolve)
 
-    @action(description=gettext_lazy("Reviewed"), permissions=["change"])
+    def has_review_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whoever may edit reports may sign them off."""
+        return bool(request.user.has_perm("incidents.change_report"))
+
+    @action(description=gettext_lazy("Reviewed"), permissions=["review"])
     def review(self, request: HttpRequest, obj: Incident) -> None:
-        """The report was reviewed."""
-        self._move(request, obj, services.review)
+        """The report was reviewed: sign it off, which locks it."""
+        report = Report.objects.filter(incident=obj, signed_at=None).first()
+        if report is None:
+            self._move(request, obj, services.review)
+            return
+        done = _("INC-%(number)d was updated.") % {"number": obj.number}
+        self.act(request, done, lambda: review.sign_off(report=report, actor=request.user, at=timezone.now()))
 
     @action(description=pgettext_lazy("incident", "Close"), permissions=["change"])
     def close_for_good(self, request: HttpRequest, obj: Incident) -> None:

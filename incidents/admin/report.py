@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
 from incidents.admin.base import SHORT_TEXT, GuardedAdmin, HistoryAdmin, display
 from incidents.checklist import due_for
-from incidents.models import ChecklistItem, Provenance, Report
+from incidents.models import ChecklistItem, Provenance, Report, VersionKind
+from incidents.reports import versions
 from incidents.reports.rows import SECTIONS, Section
 
 
@@ -81,6 +84,21 @@ class ReportAdmin(HistoryAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Reports are drafted or imported."""
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Report | None = None) -> bool:
+        """Nobody changes what was signed off; reopen it on its page first."""
+        return not (obj is not None and obj.locked) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Report | None = None) -> bool:
+        """Nobody deletes what was signed off."""
+        return not (obj is not None and obj.locked) and super().has_delete_permission(request, obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Keep what was saved as a version."""
+        super().save_related(request, form, formsets, change)
+        held = Report.objects.select_for_update().get(pk=form.instance.pk)
+        actor = request.user if isinstance(request.user, AbstractBaseUser) else None
+        versions.keep(held, kind=VersionKind.EDITED, at=timezone.now(), actor=actor)
 
     def save_model(self, request: HttpRequest, obj: Report, form: ModelForm[Report], change: bool) -> None:
         """A root cause that a person wrote is that person's."""

@@ -1,8 +1,17 @@
 """Rows of incidents, evidence, reports, checklists and messages."""
 
+from incidents.models.audit import AppendOnly, AuditEntry, AuditHead
 from incidents.models.channel import Channel, ChannelKind, Step
-from incidents.models.checklist import ChecklistItem, ItemState, Outcome, VerificationRun
-from incidents.models.evidence import Evidence, EvidenceKind
+from incidents.models.checklist import (
+    ChecklistItem,
+    ItemPack,
+    ItemState,
+    Outcome,
+    PackItem,
+    RunTrigger,
+    VerificationRun,
+)
+from incidents.models.evidence import Evidence, EvidenceKind, Trigger
 from incidents.models.incident import (
     EXERCISE,
     OPEN_STATES,
@@ -11,8 +20,6 @@ from incidents.models.incident import (
     IncidentSignal,
     Severity,
     State,
-    TimelineEvent,
-    TimelineKind,
 )
 from incidents.models.notification import (
     WAITING,
@@ -37,8 +44,11 @@ from incidents.models.report import (
     ProxyChange,
     Report,
     ReportFile,
+    ReportVersion,
     StatusRow,
+    VersionKind,
 )
+from incidents.models.timeline import ImmutableEvent, TimelineEvent, TimelineKind
 
 __all__ = [
     "EXERCISE",
@@ -46,6 +56,9 @@ __all__ = [
     "REAL",
     "WAITING",
     "AccessRow",
+    "AppendOnly",
+    "AuditEntry",
+    "AuditHead",
     "CauseKind",
     "CauseRow",
     "Channel",
@@ -59,13 +72,16 @@ __all__ = [
     "EvidenceKind",
     "ExtraSection",
     "FixRow",
+    "ImmutableEvent",
     "Incident",
     "IncidentSignal",
+    "ItemPack",
     "ItemState",
     "LongTermItem",
     "Notification",
     "NotificationKind",
     "Outcome",
+    "PackItem",
     "Priority",
     "ProblemDetail",
     "ProblemKind",
@@ -73,11 +89,15 @@ __all__ = [
     "ProxyChange",
     "Report",
     "ReportFile",
+    "ReportVersion",
+    "RunTrigger",
     "Severity",
     "State",
     "StatusRow",
     "Step",
     "TimelineEvent",
     "TimelineKind",
+    "Trigger",
     "VerificationRun",
+    "VersionKind",
 ]

@@ -31,6 +31,14 @@ class Outcome(models.TextChoices):
     UNKNOWN = "unknown", _("Unknown")
 
 
+class RunTrigger(models.TextChoices):
+    """Why a verifier ran."""
+
+    SCHEDULE = "schedule", _("On schedule")
+    CHANGE = "change", _("After a change")
+    PERSON = "person", _("By a person")
+
+
 class ChecklistItem(models.Model):
     """One preventive measure: of an incident's report, or a standing one that belongs to none.
 
@@ -59,7 +67,9 @@ class ChecklistItem(models.Model):
     target = models.CharField(_("target service"), max_length=200, blank=True)
     observed = models.CharField(_("observed"), max_length=500, blank=True)
     checked_at = models.DateTimeField(_("checked"), null=True, blank=True)
+    known_at = models.DateTimeField(_("last known result"), null=True, blank=True, editable=False)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    difference = models.JSONField(_("what changed"), default=dict, blank=True, editable=False)
     waived_until = models.DateField(_("waived until"), null=True, blank=True)
     waiver_reason = models.CharField(_("waiver reason"), max_length=500, blank=True)
     waived_by = models.ForeignKey(
@@ -103,6 +113,7 @@ class VerificationRun(models.Model):
     outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
     observed = models.CharField(_("observed"), max_length=500)
     method = models.CharField(_("method"), max_length=200)
+    trigger = models.CharField(_("started"), max_length=10, choices=RunTrigger, default=RunTrigger.SCHEDULE)
 
     class Meta:
         verbose_name = _("verification")
@@ -111,3 +122,38 @@ class VerificationRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_outcome_display()} {self.observed}"
+
+
+class ItemPack(models.Model):
+    """Measures that are put on the checklist together, once for each service they are applied to."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    description = models.CharField(_("description"), max_length=300, blank=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = _("item pack")
+        verbose_name_plural = _("item packs")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PackItem(models.Model):
+    """One measure of a pack; a service it is applied to becomes the target."""
+
+    pack = models.ForeignKey(ItemPack, models.CASCADE, related_name="items", verbose_name=_("item pack"))
+    order = models.PositiveIntegerField(_("order"), default=0)
+    text = models.TextField(_("measure"))
+    priority = models.CharField(_("priority"), max_length=2, choices=Priority, default=Priority.P1)
+    verifier = models.CharField(_("verifier"), max_length=64, blank=True)
+    parameters = models.JSONField(_("parameters"), default=dict, blank=True)
+
+    class Meta:
+        verbose_name = _("measure of a pack")
+        verbose_name_plural = _("measures of packs")
+        ordering = ["pack", "order", "pk"]
+
+    def __str__(self) -> str:
+        return self.text

@@ -15,6 +15,16 @@ class EvidenceKind(models.TextChoices):
     LOGS = "logs", _("Log templates and tail")
     PROBES = "probes", _("Probe matrix")
     GATEWAY = "gateway", _("Gateway attempts")
+    AFTER = "after", _("Metrics of the 30 minutes after")
+
+
+class Trigger(models.TextChoices):
+    """Why a copy was made."""
+
+    OPENING = "opening", _("Incident opened")
+    ACTION = "action", _("Before an action")
+    DIE = "die", _("The service ended")
+    AFTER = "after", _("30 minutes later")
 
 
 class Evidence(models.Model):
@@ -25,6 +35,10 @@ class Evidence(models.Model):
     )
     kind = models.CharField(_("kind"), max_length=16, choices=EvidenceKind)
     subject = models.CharField(_("subject"), max_length=200, blank=True)
+    trigger = models.CharField(_("occasion"), max_length=16, choices=Trigger, default=Trigger.OPENING)
+    continues = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="parts", verbose_name=_("second part of")
+    )
     captured_at = models.DateTimeField(_("captured"))
     payload = models.BinaryField(_("payload"), editable=False)
     size = models.PositiveIntegerField(_("size (bytes)"))

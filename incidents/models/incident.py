@@ -1,4 +1,4 @@
-"""An incident, the signals that keep it open, and its timeline."""
+"""An incident and the signals that keep it open."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 
@@ -73,6 +73,24 @@ class Incident(models.Model):
         related_name="recurrences",
         verbose_name=_("recurrence of"),
     )
+    merged_into = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="merged",
+        verbose_name=_("merged into"),
+    )
+    split_from = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="splits", verbose_name=_("split from")
+    )
+    followed_at = models.DateTimeField(
+        _("minutes after appended"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Set by the worker that claimed the second part of the evidence."),
+    )
     import_key = models.CharField(
         _("import key"),
         max_length=200,
@@ -91,6 +109,17 @@ class Incident(models.Model):
                 fields=["fingerprint"],
                 condition=Q(state__in=["detected", "acknowledged", "mitigated"]),
                 name="one_open_incident_per_fingerprint",
+            ),
+            # Resolving and reopening write state and time in one UPDATE; half of one is refused.
+            models.CheckConstraint(
+                condition=Q(state__in=["detected", "acknowledged", "mitigated"], resolved_at=None)
+                | Q(state__in=["resolved", "reviewed", "closed"], resolved_at__isnull=False),
+                name="resolved_incidents_have_their_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(merged_into=None)
+                | (~Q(merged_into=F("id")) & ~Q(state__in=["detected", "acknowledged", "mitigated"])),
+                name="merged_incidents_stay_resolved",
             ),
         ]
 
@@ -118,10 +147,15 @@ class Incident(models.Model):
 
 
 class IncidentSignal(models.Model):
-    """One alert attached to an incident; the incident is green when every signal is cleared."""
+    """One alert attached to an incident; the incident is green when every signal is cleared.
+
+    ``origin`` is the fingerprint under which monitoring knows it. It differs from the incident's own once
+    the signal was merged or split, and a clearance finds the signal by it wherever it went.
+    """
 
     incident = models.ForeignKey(Incident, models.CASCADE, related_name="signals", verbose_name=_("incident"))
     key = models.CharField(_("key"), max_length=200)
+    origin = models.CharField(_("fingerprint"), max_length=200, blank=True, db_index=True)
     title = models.CharField(_("title"), max_length=300)
     severity = models.CharField(_("severity"), max_length=16, choices=Severity)
     detail = models.JSONField(_("detail"), default=dict, blank=True)
@@ -134,54 +168,17 @@ class IncidentSignal(models.Model):
         ordering = ["opened_at", "pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["incident", "key"], condition=Q(cleared_at=None), name="one_open_signal_per_key"
+                fields=["incident", "origin", "key"],
+                condition=Q(cleared_at=None),
+                name="one_open_signal_per_key",
+            ),
+            # While split and clear race, one alert is still open in one incident only.
+            models.UniqueConstraint(
+                fields=["origin", "key"],
+                condition=Q(cleared_at=None) & ~Q(origin=""),
+                name="one_open_signal_per_alert",
             ),
         ]
 
     def __str__(self) -> str:
         return self.title
-
-
-class TimelineKind(models.TextChoices):
-    """What happened. System events carry their values in ``data`` and are worded when shown."""
-
-    OPENED = "opened", _("Incident opened")
-    SIGNAL = "signal", _("Alert attached")
-    CLEARED = "cleared", _("Alert cleared")
-    EVIDENCE = "evidence", _("Evidence frozen")
-    DRAFTED = "drafted", _("Report drafted")
-    STATE = "state", _("State changed")
-    NOTIFIED = "notified", _("Message delivered")
-    NOTIFY_FAILED = "notify_failed", _("Message not delivered")
-    REOPENED = "reopened", _("Incident reopened")
-    IMPORTED = "imported", _("Report imported")
-    CHECKLIST = "checklist", _("Checklist changed")
-    ACTION = "action", _("Action")
-    NOTE = "note", _("Note")
-
-
-class TimelineEvent(models.Model):
-    """Append-only: system events and people's notes. Nobody rewrites one."""
-
-    incident = models.ForeignKey(
-        Incident, models.CASCADE, related_name="timeline", verbose_name=_("incident")
-    )
-    at = models.DateTimeField(_("time"))
-    kind = models.CharField(_("kind"), max_length=16, choices=TimelineKind)
-    text = models.TextField(_("text"), blank=True)
-    data = models.JSONField(_("data"), default=dict, blank=True)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("actor")
-    )
-    evidence = models.ForeignKey(
-        "incidents.Evidence", models.SET_NULL, null=True, blank=True, verbose_name=_("evidence")
-    )
-    starred = models.BooleanField(_("in the report"), default=False)
-
-    class Meta:
-        verbose_name = _("timeline event")
-        verbose_name_plural = _("timeline")
-        ordering = ["at", "pk"]
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.text}".strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 
@@ -15,6 +16,8 @@ class NotificationKind(models.TextChoices):
     CHANGED = "changed", _("What changed")
     REMINDER = "reminder", _("Reminder")
     RESOLVED = "resolved", _("Resolved")
+    DUE = "due", _("Overdue")
+    DIGEST = "digest", _("Weekly digest")
     ROLLUP = "rollup", _("Roll-up")
     TEST = "test", _("Test")
 
@@ -76,6 +79,10 @@ class Notification(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["incident", "kind", "occurrence", "sequence"], name="one_message_per_incident_step"
+            ),
+            # The occurrence of a digest is its week; a digest belongs to no incident.
+            models.UniqueConstraint(
+                fields=["kind", "occurrence"], condition=Q(kind="digest"), name="one_digest_per_week"
             ),
         ]
         indexes = [models.Index(fields=["state", "next_attempt_at"], name="notification_due")]

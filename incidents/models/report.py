@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
@@ -64,6 +65,22 @@ class Report(models.Model):
         help_text=_("Wording of headings where it differs from the layout's."),
     )
     drafted_at = models.DateTimeField(_("drafted"), null=True, blank=True)
+    revision = models.PositiveIntegerField(
+        _("version"),
+        default=0,
+        editable=False,
+        help_text=_("Number of the newest version; an edit names the one that it saw."),
+    )
+    signed_at = models.DateTimeField(_("signed off"), null=True, blank=True, editable=False)
+    signed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("reviewer"),
+    )
     history = HistoricalRecords()
 
     class Meta:
@@ -72,6 +89,53 @@ class Report(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def locked(self) -> bool:
+        """Whether it was signed off; it changes again only after it was reopened with a reason."""
+        return self.signed_at is not None
+
+
+class VersionKind(models.TextChoices):
+    """What made a version of a report."""
+
+    DRAFTED = "drafted", _("Drafted from evidence")
+    IMPORTED = "imported", _("Imported")
+    EDITED = "edited", _("Edited by a person")
+    ACCEPTED = "accepted", _("New draft accepted in part")
+    CAUSE = "cause", _("Root cause chosen")
+    SIGNED = "signed", _("Signed off")
+    REOPENED = "reopened", _("Reopened for editing")
+
+
+class ReportVersion(models.Model):
+    """The whole report as it was after one save: who, when, why. Nobody rewrites one."""
+
+    report = models.ForeignKey(Report, models.CASCADE, related_name="versions", verbose_name=_("report"))
+    number = models.PositiveIntegerField(_("version"))
+    kind = models.CharField(_("kind"), max_length=8, choices=VersionKind)
+    at = models.DateTimeField(_("time"))
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("actor"),
+    )
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    document = models.JSONField(_("document"))
+
+    class Meta:
+        verbose_name = _("report version")
+        verbose_name_plural = _("report versions")
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["report", "number"], name="one_report_version_per_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.report_id} v{self.number}"
 
 
 class Row(models.Model):

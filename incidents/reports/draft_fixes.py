@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from incidents.reports.facts import Facts, Kind, number
+from incidents.reports import fix_table
+from incidents.reports.facts import Facts, number
 from incidents.reports.layout import KST, SUFFIX
 from incidents.reports.model import (
     INFERRED,
@@ -21,7 +22,7 @@ from incidents.reports.model import (
     LongTerm,
     Proxy,
 )
-from incidents.reports.words import Words, code, fenced
+from incidents.reports.words import Words, fenced
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -44,7 +45,7 @@ def rows(facts: Facts, words: Words) -> Remedies:
     return Remedies(
         commands=_commands(facts, words),
         code_problems=_code_problems(facts, words),
-        fixes=_fixes(facts, words),
+        fixes=fix_table.rows(facts, words),
         proxies=_proxies(facts, words),
         long_term=_long_term(facts, words),
         files=_files(facts, words),
@@ -117,28 +118,6 @@ def _code_problems(facts: Facts, words: Words) -> tuple[CodeProblem, ...]:
             key=f"code:{key}",
         )
         for key, problem, current, right in found
-    )
-
-
-def _fixes(facts: Facts, words: Words) -> tuple[Fix, ...]:
-    source = words("{s} 재연결 코드", "reconnect code of {s}", s=code(facts.service))
-    compose = code("compose.yaml")
-    found: list[tuple[str, str, str, str]] = []
-    if facts.retry:
-        found += [
-            ("backoff", source, words("지수 백오프 추가", "Add exponential backoff"), "P0"),
-            ("attempts", source, words("최대 재시도 제한", "Limit the number of retries"), "P0"),
-            ("level", source, words("로그 레벨 조정", "Adjust the log level"), "P1"),
-        ]
-    elif facts.candidates() and facts.candidates()[0].kind is Kind.CRASH:
-        text = words("종료 원인 수정", "Fix what makes it exit")
-        found.append(("crash", code(facts.service), text, "P0"))
-    if facts.docker and facts.memory_limit_known and not facts.number("memory_limit_bytes"):
-        text = words("리소스 제한 설정 (CPU 1코어, 메모리 2GB)", "Set limits (CPU 1 core, memory 2 GB)")
-        found.append(("limits", compose, text, "P1"))
-    return tuple(
-        Fix(file=file, change=change, priority=priority, provenance=INFERRED, key=f"fix:{key}")
-        for key, file, change, priority in found
     )
 
 

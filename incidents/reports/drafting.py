@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from incidents import outbox, services
 from incidents.evidence import EvidenceDamaged, load
-from incidents.models import Evidence, Incident, Report, TimelineKind
-from incidents.reports import checklist_rows, store
+from incidents.models import Evidence, Incident, Report, TimelineKind, VersionKind
+from incidents.reports import checklist_rows, store, versions
 from incidents.reports.draft import draft, root_cause
 from incidents.reports.facts import Facts, Source
 from incidents.reports.layout import LANGUAGES
@@ -50,7 +50,10 @@ def facts_of(incident: Incident, analysed_at: datetime) -> Facts:
 
 
 def draft_report(*, incident: Incident, now: datetime) -> Report:
-    """Draft the report of an incident, or renew its draft; a person's rows and items stay as they are."""
+    """Draft the report of an incident, or renew its draft; a person's rows and items stay as they are.
+
+    A report that was signed off is left alone.
+    """
     analysed = now.replace(second=0, microsecond=0)
     language = site_language()
     facts = facts_of(incident, analysed)
@@ -59,10 +62,14 @@ def draft_report(*, incident: Incident, now: datetime) -> Report:
             incident=incident,
             defaults={"title": plain(incident.title)[:200], "language": language, "analysed_at": analysed},
         )
+        if report.locked:
+            return report
         document = draft(replace(facts, analysed_at=analysed), report.language)
-        report.analysed_at, report.drafted_at = analysed, now
-        store.save_draft(report, document)
-        checklist_rows.sync_draft(report, document.checklist, timezone.localdate(now))
+        with versions.edit(report, kind=VersionKind.DRAFTED, at=now, actor=None) as held:
+            held.analysed_at, held.drafted_at = analysed, now
+            store.save_draft(held, document)
+            checklist_rows.sync_draft(held, document.checklist, timezone.localdate(now))
+        report = held
         services.record(incident=incident, kind=TimelineKind.DRAFTED, at=now, root_cause=document.root_cause)
     return report
 

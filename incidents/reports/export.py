@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from html import escape
 from typing import Any
 
-from incidents.models import Incident, Report
-from incidents.reports import appendix, store
+from django.utils import translation
+
+from incidents.models import Evidence, Incident, Report
+from incidents.reports import appendix, origins, store
 from incidents.reports.draft import draft
 from incidents.reports.drafting import facts_of
 from incidents.reports.html import fragment, page
-from incidents.reports.layout import ACCESS_TITLE, LANGUAGES, SUFFIX
+from incidents.reports.layout import ACCESS_TITLE, KST, LANGUAGES, SUFFIX
 from incidents.reports.markdown import render as render_markdown
-from incidents.reports.model import PERSON, Document, Row
+from incidents.reports.model import PERSON, Document, Extra, Row
 from incidents.reports.rows import SECTIONS
+from incidents.reports.words import Words
 
 FORMATS = ("md", "html", "json")
 
@@ -43,12 +47,58 @@ def render(incident: Incident, kind: str, fmt: str, lang: str) -> str:
 
 
 def render_page(incident: Incident, kind: str, lang: str) -> str:
-    """Return the report as a whole HTML document that prints well.
+    """Return the report as a whole HTML document that prints well and names the origin of each cell.
 
     Raises:
         ReportMissing, ValueError: as :func:`render`.
     """
-    return page(render(incident, kind, "md", lang), f"INC-{incident.number} {incident.title}", lang)
+    if kind not in SUFFIX or lang not in LANGUAGES:
+        raise ValueError(f"unknown kind or language: {kind} {lang}")
+    extras = appendix.sections(incident, lang) if kind == "detail" else []
+    body = with_origins(incident, kind, lang, lambda pk: f"#E{pk}", extras)
+    listed = sources_list(incident, lang)
+    return page(body + listed, f"INC-{incident.number} {incident.title}", lang)
+
+
+def with_origins(
+    incident: Incident, kind: str, lang: str, href: Callable[[int], str], extras: Sequence[Extra] = ()
+) -> str:
+    """Return the report as safe HTML in which every cell says where it comes from, with the legend.
+
+    ``href`` gives the address of a piece of evidence by its primary key.
+
+    Raises:
+        ReportMissing: nothing was drafted or imported yet.
+    """
+    document = document_for(_report(incident), lang)
+    words = Words(lang)
+    markdown = render_markdown(origins.mark(document), kind, origins.bare_extras(extras))
+    sources = {row.pk: _source(row, href(row.pk), lang) for row in _evidence(incident)}
+    return origins.legend(words) + origins.unmark(fragment(markdown), words, sources)
+
+
+def sources_list(incident: Incident, lang: str) -> str:
+    """Return the evidence that tags refer to, as HTML with an anchor each."""
+    words = Words(lang)
+    rows = [_source(row, "", lang) for row in _evidence(incident)]
+    ids = [row.pk for row in _evidence(incident)]
+    items = "".join(
+        f'<li id="E{pk}"><b>{escape(row.label)}</b> {escape(row.title)}</li>'
+        for pk, row in zip(ids, rows, strict=True)
+    )
+    heading = words("증거", "Evidence")
+    return f'<section class="p-sources"><h2>{heading}</h2><ul>{items}</ul></section>' if items else ""
+
+
+def _evidence(incident: Incident) -> list[Evidence]:
+    return list(incident.evidence.defer("payload"))
+
+
+def _source(row: Evidence, href: str, lang: str) -> origins.Source:
+    with translation.override(lang):
+        what = f"{row.get_kind_display()} {row.subject}".strip()
+    at = row.captured_at.astimezone(KST).strftime("%Y-%m-%d %H:%M:%S KST")
+    return origins.Source(f"E{row.pk}", f"{what}, {at}, SHA-256 {row.sha256[:12]}…", href)
 
 
 def file_name(incident: Incident, kind: str, fmt: str) -> str:

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 #: Name of the gateway's process, under which the evidence of its sessions is captured.
@@ -29,25 +28,12 @@ _RETRY = re.compile(
     r"|재시도|재연결|연결 ?(?:실패|끊)|타임아웃",
     re.IGNORECASE,
 )
-_MEMORY = re.compile(r"out of memory|oom|memoryerror|heap|cannot allocate|메모리 부족", re.IGNORECASE)
 _SUBJECTS = (
     ("websocket", re.compile(r"websocket|wss?://|웹소켓", re.IGNORECASE)),
     ("database", re.compile(r"database|postgres|mysql|sqlite|\bdb\b|데이터베이스", re.IGNORECASE)),
     ("redis", re.compile(r"redis|valkey", re.IGNORECASE)),
 )
 _URL = re.compile(r"\b(?:wss?|https?)://[^\s\"'<>)\]]+")
-
-
-class Kind(StrEnum):
-    """What a root cause is about, in the order in which equal scores are taken."""
-
-    RETRY = "retry"
-    CRASH = "crash"
-    MEMORY = "memory"
-    GATEWAY = "gateway"
-    CPU = "cpu"
-    HEALTH = "health"
-    PROBE = "probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +54,6 @@ class Template:
     count: int
     share: float
     sample: str
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A possible root cause, its score and the rules that gave it."""
-
-    kind: Kind
-    score: float
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +123,11 @@ class Facts:
             return False
         threshold: float = limit * MEMORY_SHARE_HIGH if limit else MEMORY_HIGH
         return used >= threshold
+
+    @property
+    def series(self) -> list[Mapping[str, Any]]:
+        """Readings of the frozen half hour, the oldest first."""
+        return mappings(self.metrics.get("series"))
 
     @property
     def rate(self) -> float | None:
@@ -232,7 +214,7 @@ class Facts:
     @property
     def restarts(self) -> int:
         """Restarts within the frozen history: the runtime's own count is of the container's whole life."""
-        counts = [number(row.get("restart_count")) for row in mappings(self.metrics.get("series"))]
+        counts = [number(row.get("restart_count")) for row in self.series]
         before = next((count for count in counts if count is not None), 0.0)
         return int((self.number("restart_count") or 0) - before)
 
@@ -266,52 +248,6 @@ class Facts:
         own = [slot for slot in down if self.service in (slot.get("slot"), GATEWAY)]
         return own[0] if own else None
 
-    def candidates(self) -> list[Candidate]:
-        """Rank the possible root causes by stated rules, the likeliest first."""
-        found = [self._retry(), self._memory(), *self._simple()]
-        order = list(Kind)
-        return sorted(
-            (one for one in found if one is not None), key=lambda one: (-one.score, order.index(one.kind))
-        )
-
-    def _retry(self) -> Candidate | None:
-        template = self.retry
-        if template is None:
-            return None
-        rate = self.rate or 0.0
-        rules = [
-            (50 * template.share, f"template share {template.share:.2f}"),
-            (20 if rate >= FLOOD else 10 if rate >= FLOOD / 10 else 0, f"log rate {rate:.0f}/s"),
-            (15 if self.cpu_high else 0, "CPU saturated"),
-            (10 if (self.streak or 0) >= 3 else 0, f"failing streak {self.streak}"),
-        ]
-        return _scored(Kind.RETRY, rules)
-
-    def _memory(self) -> Candidate | None:
-        says = any(_MEMORY.search(row.text) for row in self.templates[:5])
-        killed = self.number("exit_code") == 137
-        if not (self.memory_high or says or killed):
-            return None
-        rules = [
-            (40 if self.memory_high else 0, "memory high"),
-            (20 if says else 0, "log speaks of memory"),
-            (20 if killed else 0, "exit code 137"),
-        ]
-        return _scored(Kind.MEMORY, rules)
-
-    def _simple(self) -> list[Candidate | None]:
-        failed = self.failed_probes
-        streak = self.streak or 0
-        return [
-            _scored(Kind.CRASH, [(60, "restart loop or exit by error")]) if self.crashed else None,
-            _scored(Kind.GATEWAY, [(45, "gateway session not live")]) if self.lost_slot else None,
-            _scored(Kind.CPU, [(35, "CPU saturated")]) if self.cpu_high else None,
-            _scored(Kind.HEALTH, [(20, f"failing streak {streak}")])
-            if streak >= 1 or self.status == "unhealthy"
-            else None,
-            _scored(Kind.PROBE, [(15, f"{len(failed)} probes failed")]) if failed else None,
-        ]
-
 
 def number(value: object) -> float | None:
     """Return ``value`` if it is a number."""
@@ -321,8 +257,3 @@ def number(value: object) -> float | None:
 def mappings(value: object) -> list[Mapping[str, Any]]:
     """Return the mappings in ``value`` if it is a list."""
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def _scored(kind: Kind, rules: Iterable[tuple[float, str]]) -> Candidate:
-    kept = [(points, reason) for points, reason in rules if points]
-    return Candidate(kind, sum(points for points, _reason in kept), tuple(reason for _points, reason in kept))

@@ -21,8 +21,19 @@ margin:2rem auto;padding:0 1rem;color:#1a1a1a}
 table{border-collapse:collapse;margin:1rem 0}th,td{border:1px solid #bbb;padding:.35rem .7rem;text-align:left}
 pre{background:#f5f5f4;padding:.8rem;overflow-x:auto;white-space:pre-wrap}code{font-family:monospace}
 hr{border:0;border-top:1px solid #ccc;margin:1.5rem 0}
-@media print{body{margin:0;max-width:none;font-size:11pt}
-pre,tr,li{break-inside:avoid}h2,h3{break-after:avoid}}
+h1{font-size:1.6rem}h2{font-size:1.2rem;margin:1.4rem 0 .5rem}h3{font-size:1rem;margin:1.1rem 0 .4rem}
+.p-origin{font-size:.62rem;font-weight:500;line-height:1;margin-left:.25rem;padding:0 .25rem;
+border:1px solid #9aa3ad;border-radius:3px;color:#414b57;white-space:nowrap}
+.p-origin a{color:inherit;text-decoration:none}
+.p-origin.is-inferred{border-style:dashed}.p-origin.is-person{border-style:double;border-width:3px}
+.p-legend{font-size:.8rem;color:#414b57}.p-legend span{margin-right:1rem;white-space:nowrap}
+.p-sources{font-size:.8rem;border-top:1px solid #ccc;margin-top:1.5rem}
+@page{size:A4;margin:16mm 15mm 18mm;
+@bottom-right{content:counter(page) " / " counter(pages);font-size:8pt;color:#666}}
+@media print{body{margin:0;padding:0;max-width:none;font-size:10pt;line-height:1.45}
+pre,tr,li{break-inside:avoid}h1,h2,h3{break-after:avoid}thead{display:table-header-group}
+hr{display:none}table{width:100%;font-size:9pt}pre{font-size:8.5pt;border:1px solid #ddd}
+.p-legend span{white-space:normal}}
 """
 
 
@@ -32,13 +43,13 @@ def fragment(markdown: str) -> str:
     return nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes={"http", "https", "mailto"})
 
 
-def page(markdown: str, title: str, language: str) -> str:
-    """Return a whole document that also prints well; it refers to nothing outside itself."""
+def page(body: str, title: str, language: str) -> str:
+    """Return a whole document around safe HTML that also prints well; it refers to nothing outside itself."""
     return (
         f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"{fragment(markdown)}</body>\n</html>\n"
+        f"{body}</body>\n</html>\n"
     )
 
 

@@ -14,8 +14,9 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from incidents import services
-from incidents.models import Incident, Report, Severity, State, TimelineKind
-from incidents.reports import checklist_rows, store
+from incidents.errors import ReportLocked
+from incidents.models import Incident, Report, Severity, State, TimelineKind, VersionKind
+from incidents.reports import checklist_rows, store, versions
 from incidents.reports.export import document_for
 from incidents.reports.markdown import parse
 from incidents.reports.model import Document, Issue
@@ -98,7 +99,7 @@ def import_text(*, text: str, name: str, now: datetime, actor: AbstractBaseUser 
     A report that says what is stored already changes no row.
 
     Raises:
-        ImportRefused: nothing of the layout was found in it.
+        ImportRefused: nothing of the layout was found in it, or the report is signed off.
     """
     parsed = parse(text)
     document = parsed.document
@@ -110,13 +111,15 @@ def import_text(*, text: str, name: str, now: datetime, actor: AbstractBaseUser 
     for _try in range(RACE_TRIES):
         try:
             with transaction.atomic():
-                incident, created, changed = _store(document, Path(name).stem, now)
+                incident, created, changed = _store(document, Path(name).stem, now, actor)
                 if changed:
                     source = Path(name).name
                     services.record(
                         incident=incident, kind=TimelineKind.IMPORTED, at=now, actor=actor, file=source
                     )
                 return Imported(incident, created, changed, parsed.issues)
+        except ReportLocked as error:
+            raise ImportRefused(str(error)) from error
         except IntegrityError:
             # Another worker took the number or imports the same report: look again.
             continue
@@ -135,16 +138,20 @@ def _is_report(document: Document) -> bool:
     return replace(document, title="", extras=placed) != Document(language=document.language)
 
 
-def _store(document: Document, stem: str, now: datetime) -> tuple[Incident, bool, bool]:
+def _store(
+    document: Document, stem: str, now: datetime, actor: AbstractBaseUser | None
+) -> tuple[Incident, bool, bool]:
     key = identity(document, stem)
     report = _known(document, key)
     created = report is None
     if report is None:
         report = _create(document, key, stem, now)
-    before, shown = store.load(report), document_for(report, document.language)
-    store.save_import(report, document, shown)
-    checklist_rows.sync_import(report, document, shown, timezone.localdate(now))
-    return report.incident, created, created or store.load(report) != before
+    with versions.edit(report, kind=VersionKind.IMPORTED, at=now, actor=actor) as held:
+        before, shown = store.load(held), document_for(held, document.language)
+        store.save_import(held, document, shown)
+        checklist_rows.sync_import(held, document, shown, timezone.localdate(now))
+        changed = created or store.load(held) != before
+    return held.incident, created, changed
 
 
 def _known(document: Document, key: str) -> Report | None:

@@ -16,6 +16,7 @@ def describe(issue: Issue) -> str:
         IssueCode.KEPT_TEXT: _("not part of the layout; kept as text"),
         IssueCode.KEPT_SECTION: _("unknown section; kept as it is"),
         IssueCode.KEPT_TABLE: _("the table's columns do not fit the layout; kept as text"),
+        IssueCode.RENAMED_COLUMNS: _("the table was read; its columns are printed under the layout's names"),
         IssueCode.REPEATED_SECTION: _("the section appears a second time; kept as it is"),
         IssueCode.UNKNOWN_PRIORITY: _("unknown priority; kept in the text of the change"),
         IssueCode.GENERATED: _("generated from the record; it is rebuilt and was not imported"),

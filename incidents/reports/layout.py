@@ -153,6 +153,12 @@ TABLES: Mapping[str, Table] = {
 }
 
 
+def own_columns(slot: str, header: tuple[str, ...]) -> bool:
+    """Return whether every cell of ``header`` is one of the layout's own words, in any language."""
+    words = {squeeze(cell) for cells in TABLES[slot].header.values() for cell in cells}
+    return all(squeeze(cell) in words for cell in header)
+
+
 def squeeze(text: str) -> str:
     """Return the letters and digits of ``text`` in lower case, without what stands in parentheses."""
     bare = re.sub(r"\([^()]*\)", "", unicodedata.normalize("NFC", text))

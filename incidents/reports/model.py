@@ -163,6 +163,7 @@ class IssueCode(StrEnum):
     KEPT_TEXT = "kept_text"
     KEPT_SECTION = "kept_section"
     KEPT_TABLE = "kept_table"
+    RENAMED_COLUMNS = "renamed_columns"
     REPEATED_SECTION = "repeated_section"
     UNKNOWN_PRIORITY = "unknown_priority"
     GENERATED = "generated"

@@ -21,6 +21,7 @@ _FENCE = re.compile(rf"^\s*(?:{_MARKER}\s+(?:\[[ xX]\]\s+)?)*(`{{3,}}(?=[^`]*$)|
 ITEM = re.compile(rf"^ ?({_MARKER})[ \t]+(\S.*)$")
 BOX = re.compile(r"^\[([ xX])\](?:[ \t]+(.*))?$")
 RULE = re.compile(r"^\s*(?:-{3,}|\*{3,}|_{3,})\s*$")
+_UNDERLINE = re.compile(r"^ {0,3}(={2,}|-{2,})[ \t]*$")
 _BREAKS = re.compile(r"(?<!\s)\s*+(?:<br ?/?>\s*+)+")
 _NEWLINES = re.compile(r"(?<!\s)\s*\n\s*")
 _DELIMITER = re.compile(r"^\s*+(?:\|\s*+)?:?-++:?\s*+(?:\|\s*+:?-++:?\s*+)*+(?:\|\s*+)?$")
@@ -57,6 +58,33 @@ def lines_of(text: str) -> tuple[list[Line], int | None]:
         else:
             found.append(Line(number, line))
     return found, opened
+
+
+def underlined(lines: Sequence[Line]) -> list[Line]:
+    """Return ``lines`` with underlined headings as ``#`` ones, if the first of them is underlined.
+
+    Only a text that begins so is read this way: elsewhere a line over ``---`` is a line over a rule.
+    """
+    start = next((at for at, line in enumerate(lines) if not line.blank), len(lines))
+    if not (start + 1 < len(lines) and _level(lines, start) == 1):
+        return list(lines)
+    found = list(lines)
+    for at in range(start, len(lines) - 1):
+        if level := _level(lines, at):
+            found[at] = Line(lines[at].number, f"{'#' * level} {lines[at].text.strip()}")
+            found[at + 1] = Line(lines[at + 1].number, "")
+    return found
+
+
+def _level(lines: Sequence[Line], at: int) -> int:
+    line, below = lines[at], lines[at + 1]
+    alone = at == 0 or lines[at - 1].blank
+    if line.fenced or below.fenced or line.blank or not alone or not line.text[:1].strip():
+        return 0
+    if line.text.lstrip()[:1] in "#>|" or ITEM.match(line.text):
+        return 0
+    match = _UNDERLINE.match(below.text)
+    return 0 if match is None else 1 if match[1][0] == "=" else 2
 
 
 def close_fence(text: str) -> str:

@@ -177,6 +177,8 @@ class Reader:
                 rest += lines[index:end]
                 index = end
                 continue
+            if not layout.own_columns(slot, table.header):
+                self._say(lines[index], IssueCode.RENAMED_COLUMNS)
             for _line, cells in table.rows:
                 padded = (*cells, *([""] * (len(columns) - len(cells))))
                 if any(padded):

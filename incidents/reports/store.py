@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
 
 from incidents.models import ItemState, Provenance, Report
 from incidents.models.report import Row as StoredRow
+from incidents.reports.markdown import parse, render
 from incidents.reports.model import Document, Item, Row
 from incidents.reports.rows import SECTIONS, Section
 
@@ -83,6 +85,14 @@ def save_draft(report: Report, document: Document) -> None:
         _renew(section, report, getattr(document, section.name))
 
 
+def settle_empty(report: Report, also: Sequence[str] = ()) -> None:
+    """Save which slots print "no data": of those that did, and ``also``, the ones without a row now."""
+    document = load(report)
+    both = replace(document, empty=tuple(dict.fromkeys((*document.empty, *also))))
+    report.empty_sections = list(parse(render(both)).document.empty)
+    report.save()
+
+
 def _existing(section: Section, report: Report) -> list[StoredRow]:
     return list(section.stored._default_manager.filter(report=report))
 
@@ -105,7 +115,7 @@ def _sync(section: Section, report: Report, wanted: Sequence[Row], shown: Sequen
             _reorder(known, order)
             continue
         target = free.pop(0) if free else section.stored(report=report)
-        _write(section, target, plain, order, provenance=Provenance.PERSON, evidence=target.evidence_id)
+        write_row(section, target, plain, order, provenance=Provenance.PERSON, evidence=target.evidence_id)
     for surplus in free:
         surplus.delete()
 
@@ -121,7 +131,7 @@ def _renew(section: Section, report: Report, drafted: Sequence[Row]) -> None:
             _reorder(row, order)
         else:
             target = row or section.stored(report=report, draft_key=plain.key)
-            _write(section, target, plain, order, provenance=plain.provenance, evidence=plain.evidence)
+            write_row(section, target, plain, order, provenance=plain.provenance, evidence=plain.evidence)
         order += 1
     for row in stored:
         if row.draft_key in keys and row.draft_key:
@@ -133,9 +143,10 @@ def _renew(section: Section, report: Report, drafted: Sequence[Row]) -> None:
             row.delete()
 
 
-def _write(
+def write_row(
     section: Section, row: StoredRow, plain: Row, order: int, *, provenance: str, evidence: int | None
 ) -> None:
+    """Make one stored row say what ``plain`` says; a row that says so already is only moved."""
     if row.pk and section.to_plain(row) == plain and row.evidence_id == evidence:
         _reorder(row, order)
         return

@@ -21,6 +21,10 @@ class Words:
         """Return the text of the language with ``{name}`` filled in."""
         return (korean if self.language == "ko" else english).format(**values)
 
+    def pick(self, korean: str, english: str) -> str:
+        """Return the text of the language as it stands, braces and all."""
+        return korean if self.language == "ko" else english
+
     @property
     def no_data(self) -> str:
         """The words for a value that nobody measured."""

@@ -1,4 +1,4 @@
-"""Who may see and who may act; the two permissions that the portal's pages ask for."""
+"""Who may see, who may act and who may edit; the permissions that the portal's pages ask for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 VIEW = "dashboard.view_portal"
 OPERATE = "dashboard.operate"
+EDIT = "incidents.change_report"
 
 View = Callable[..., HttpResponse]
 
@@ -38,6 +39,19 @@ def operator_action(view: View) -> View:
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.has_perm(OPERATE):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+def editor_required(view: View) -> View:
+    """Ask for a signed-in editor; anybody else signed in gets 403."""
+
+    @viewer_required
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.has_perm(EDIT):
             raise PermissionDenied
         return view(request, *args, **kwargs)
 

@@ -92,6 +92,12 @@ def recent_events(service_ids: Collection[int], since: datetime) -> dict[int, li
     return {service_id: mine[::-1] for service_id, mine in found.items()}
 
 
+def ended_since(runtime: RuntimeKind, since: datetime) -> dict[str, datetime]:
+    """Return the services that ended at or after ``since`` with the time of their last end (a query)."""
+    ends = ServiceEvent.objects.filter(runtime=runtime, action=EventAction.DIE, at__gte=since)
+    return dict(ends.order_by("-at").values_list("name", "at")[:RECENT_MAX][::-1])
+
+
 def read_from(runtime: RuntimeKind, now: datetime) -> datetime:
     """Return the time from which events of ``runtime`` have to be read (a query)."""
     cursor = EventCursor.objects.filter(pk=runtime).first()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
+from incidents import evidence_more
 from portal.monitoring import (
     access,
     alerting,
@@ -43,11 +44,13 @@ def collect(runtime: str) -> None:
         if not free or not access.is_used(kind) or store.backing_off(kind):
             return
         memory = store.load_memory(kind)
+        since = events.read_from(kind, timezone.now())
         with access.opened(kind, memory) as opened:
-            result = sweep(opened, memory, events_since=events.read_from(kind, timezone.now()))
+            result = sweep(opened, memory, events_since=since)
             guarded = None if result.error else store.guarded(kind, opened.is_guarded)
         store.save_memory(kind, memory)
         engine.evaluate(services.record(result))
+        evidence_more.ended(events.ended_since(kind, since), timezone.now())
         _note(result, guarded)
 
 

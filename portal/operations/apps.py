@@ -6,6 +6,9 @@ from itertools import chain
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+#: Modules with ``VERIFIERS``; of two verifiers whose words a line holds the first is bound to it.
+MODULES = ("verifiers", "retry_verifiers", "reach_verifiers", "posture", "drill_verifiers")
+
 
 class OperationsConfig(AppConfig):
     """See ``portal/operations/__init__.py``."""
@@ -27,7 +30,10 @@ class OperationsConfig(AppConfig):
             ("gateway", evidence.gateway),
         ):
             registry.register_collector(name, collector)
-        names = ("verifiers", "posture", "drill_verifiers")
-        plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in names]
+        registry.register_follower("metrics", import_module("portal.operations.after").measurements)
+        plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in MODULES]
         for verifier in chain(*plugged):
             registry.register_verifier(verifier)
+        causes = import_module("portal.operations.causes")
+        registry.register_explainer("configuration", causes.of_configuration)
+        registry.register_explainer("rules", causes.of_rules)

@@ -45,7 +45,7 @@ COLLECTOR_S = 4.0
 TEMPLATE_WINDOW_S = 600
 
 
-def _services(names: list[str]) -> list[Service]:
+def watched(names: list[str]) -> list[Service]:
     """Return the services of an incident; a gateway slot stands for the gateway's process."""
     slots = {key.slot for key in settings.GATEWAY_UPSTREAM.keys}
     wanted = {"gateway" if name in slots else name for name in names}
@@ -59,7 +59,7 @@ def _iso(moment: datetime | None) -> str | None:
 
 def metrics(names: list[str], now: datetime) -> Iterator[Captured]:
     """Yield the latest numbers, 30 minutes of history, and how the other services were."""
-    for service in _services(names):
+    for service in watched(names):
         state = service.state
         rows = Observation.objects.filter(service=service, at__gte=now - HISTORY, at__lte=now)
         series = [
@@ -151,7 +151,7 @@ def configuration(names: list[str], _now: datetime) -> Iterator[Captured]:
 def _in_time(names: list[str]) -> Iterator[Service]:
     """Yield the services while this collector has time left."""
     deadline = time.monotonic() + COLLECTOR_S
-    for service in _services(names):
+    for service in watched(names):
         if time.monotonic() < deadline:
             yield service
 
@@ -238,7 +238,7 @@ def logs(names: list[str], now: datetime) -> Iterator[Captured]:
 
 def probes(names: list[str], _now: datetime) -> Iterable[Captured]:
     """Return the probe matrix: the incident's endpoints first, then all others."""
-    services = {service.pk for service in _services(names)}
+    services = {service.pk for service in watched(names)}
     endpoints = Endpoint.objects.filter(enabled=True).select_related("service").order_by("name")[:200]
     ordered = sorted(endpoints, key=lambda endpoint: endpoint.service_id not in services)
     if not ordered:

@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy
 
 from incidents import channels, checklist
 from incidents.models import ChecklistItem, ItemState, Outcome
-from incidents.registry import Verdict, Verifier
+from incidents.registry import Parameter, Verdict, Verifier
 from portal.monitoring.models import Endpoint, Rule, RuleKind, RunState, RuntimeKind, Service
 from portal.monitoring.posture import BY_KEY, CHECKS, Check, Container, answers
-from portal.operations.verifiers import METHOD, running
+from portal.operations.verifiers import METHOD, container_names, running
 
 #: Containers and rules that are looked at; more are not watched.
 MAX_CONTAINERS = 500
@@ -245,6 +245,14 @@ def check_container(target: str, parameters: Mapping[str, Any]) -> Verdict:
     return Verdict(Outcome.PASS if verdict else Outcome.FAIL, shown, METHOD)
 
 
+def _questions() -> list[tuple[str, Any]]:
+    return [(check.key, check.title) for check in CHECKS]
+
+
+def _rule_names() -> list[str]:
+    return list(Rule.objects.order_by("name").values_list("name", flat=True)[:MAX_RULES])
+
+
 def check_rule(target: str, _parameters: Mapping[str, Any]) -> Verdict:
     """Check that the rule named ``target`` matches something; one that is off or gone harms nobody."""
     rule = Rule.objects.filter(name=target, enabled=True).first()
@@ -267,7 +275,16 @@ VERIFIERS = (
         label=gettext_lazy("Running configuration of a container"),
         check=check_container,
         defaults={"check": "memory_limit"},
+        parameters=(
+            Parameter(name="check", label=gettext_lazy("what is asked"), kind="choice", choices=_questions),
+        ),
+        targets=container_names,
     ),
-    Verifier(name="posture.rule", label=gettext_lazy("Alert rule matches something"), check=check_rule),
+    Verifier(
+        name="posture.rule",
+        label=gettext_lazy("Alert rule matches something"),
+        check=check_rule,
+        targets=_rule_names,
+    ),
     Verifier(name="posture.channel", label=gettext_lazy("Notification channel is set"), check=check_channel),
 )

@@ -9,8 +9,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from incidents.models import Outcome
-from incidents.registry import Verdict, Verifier
+from incidents.registry import Parameter, Verdict, Verifier
 from portal.monitoring.models import RunState, RuntimeKind, Service
+from portal.monitoring.posture import BY_KEY, Container
 from portal.monitoring.runtimes.base import Inspection, RuntimeProblem, ServiceMissing
 from portal.monitoring.runtimes.docker_api import size_bytes
 from portal.operations.live import ask
@@ -19,6 +20,8 @@ METHOD = "docker inspect"
 #: Seconds for one look.
 LIMIT_S = 10.0
 GIB = 1024**3
+#: Names offered to choose from.
+MAX_NAMES = 500
 
 
 def limits(target: str, parameters: Mapping[str, Any]) -> Verdict:
@@ -59,6 +62,26 @@ def log_options(target: str, parameters: Mapping[str, Any]) -> Verdict:
     return Verdict(Outcome.PASS if good else Outcome.FAIL, shown, METHOD)
 
 
+def health_check(target: str, _parameters: Mapping[str, Any]) -> Verdict:
+    """Check that the running container ``target`` has a health check; how it answers is not asked."""
+    seen = running(target)
+    if isinstance(seen, Verdict):
+        return seen
+    check = BY_KEY["health_check"]
+    one = Container(name=target, config=seen.config, restarts=seen.restart_count)
+    if not check.ask(one):
+        return Verdict(Outcome.FAIL, _("no health check"), METHOD)
+    interval = one.part("health_check").get("interval_s") or 30
+    shown = _("a health check each %(seconds)g s, now %(health)s")
+    return Verdict(Outcome.PASS, shown % {"seconds": interval, "health": seen.health.status.label}, METHOD)
+
+
+def container_names() -> list[str]:
+    """Return the names of the containers that are watched."""
+    watched = Service.objects.filter(runtime=RuntimeKind.DOCKER, enabled=True).order_by("name")
+    return list(watched.values_list("name", flat=True)[:MAX_NAMES])
+
+
 def running(target: str) -> Inspection | Verdict:
     """Return the inspection of the running container ``target``, or the verdict *unknown* with its reason."""
     if not target:
@@ -68,11 +91,11 @@ def running(target: str) -> Inspection | Verdict:
     if not containers:
         if services:
             return _unknown(_("%(target)s is a local process, not a container") % {"target": target})
-        return _unknown(_("no container named %(target)s is known") % {"target": target})
+        return _unknown(_("no container named %(target)s is known") % {"target": target}, gone=True)
     try:
         seen = ask(containers[0], lambda runtime, runtime_id: runtime.inspect(runtime_id), LIMIT_S)
     except ServiceMissing:
-        return _unknown(_("the container %(target)s is gone") % {"target": target})
+        return _unknown(_("the container %(target)s is gone") % {"target": target}, gone=True)
     except RuntimeProblem as error:
         return _unknown(str(error))
     if seen.state not in (RunState.RUNNING, RunState.PAUSED, RunState.RESTARTING):
@@ -80,8 +103,8 @@ def running(target: str) -> Inspection | Verdict:
     return seen
 
 
-def _unknown(reason: str) -> Verdict:
-    return Verdict(Outcome.UNKNOWN, reason[:500], METHOD)
+def _unknown(reason: str, *, gone: bool = False) -> Verdict:
+    return Verdict(Outcome.UNKNOWN, reason[:500], METHOD, gone=gone)
 
 
 VERIFIERS = (
@@ -90,6 +113,15 @@ VERIFIERS = (
         label=gettext_lazy("Container has CPU and memory limits"),
         check=limits,
         defaults={"cpus": 1.0, "memory": "2g"},
+        parameters=(
+            Parameter(
+                name="cpus", label=gettext_lazy("CPU at most (cores)"), kind="number", least=0.01, most=1024
+            ),
+            Parameter(
+                name="memory", label=gettext_lazy("memory at most"), kind="size", help=gettext_lazy("e.g. 2g")
+            ),
+        ),
+        targets=container_names,
         matches=(
             ("docker", "리소스 제한"),
             ("컨테이너", "리소스 제한"),
@@ -103,6 +135,22 @@ VERIFIERS = (
         label=gettext_lazy("Container rotates its logs"),
         check=log_options,
         defaults={"max-size": "10m", "max-file": 3},
+        parameters=(
+            Parameter(
+                name="max-size",
+                label=gettext_lazy("size of a file at most"),
+                kind="size",
+                help=gettext_lazy("e.g. 10m"),
+            ),
+            Parameter(
+                name="max-file",
+                label=gettext_lazy("number of files at most"),
+                kind="integer",
+                least=1,
+                most=1000,
+            ),
+        ),
+        targets=container_names,
         matches=(
             ("max-size",),
             ("로그 관리 정책",),
@@ -110,5 +158,12 @@ VERIFIERS = (
             ("log rotation",),
             ("docker", "log options"),
         ),
+    ),
+    Verifier(
+        name="docker.health_check",
+        label=gettext_lazy("Container has a health check"),
+        check=health_check,
+        matches=(("healthcheck",), ("health check",), ("헬스체크",), ("헬스 체크",), ("상태 점검",)),
+        targets=container_names,
     ),
 )

@@ -127,7 +127,7 @@ def descriptor(program: Program, setup: Setup) -> dict[str, Any]:
         "name": program.name,
         "log": str(setup.data / "logs" / f"{program.name}.log"),
         "health": program.health,
-        "labels": program.labels or {},
+        "labels": {"bonghwa.own": "true", **(program.labels or {})},
     }
 
 

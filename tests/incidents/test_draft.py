@@ -12,6 +12,7 @@ from incidents.models import EvidenceKind, Provenance, Report, TimelineKind
 from incidents.reports.drafting import draft_report, findings
 from incidents.reports.export import document_for, render_page
 from incidents.reports.importing import import_text
+from incidents.reports.localiser import FINDINGS
 from incidents.reports.rows import SECTIONS
 from tests.incidents.conftest import NOW, after, fire
 from tests.incidents.measured import ABSENT, LOGS, UPSTREAM, endpoint, freeze
@@ -78,6 +79,7 @@ def test_the_korean_draft_holds_the_measured_numbers(incident):
         "| `http://112.219.120.75:5111/health` (public) | ✅ 정상 (18 ms) |",
         "| `https://stock.ralphpark.com/api/` (domain) | ❌ timeout (>15 s) |",
         "| `wss://stock.ralphpark.com/ws` (domain) | ❌ 502 Bad Gateway |",
+        f"- **위치 추정:** {FINDINGS['1110'].ko}",
     ]
     assert [line[2:6] for line in section(text, "직접적 원인")] == ["WebS", "멈추지 ", "로그 폭"]
     assert "- 메모리 과다 사용 (10.23 GB, 제한 없음)" in section(text, "2차적 원인")

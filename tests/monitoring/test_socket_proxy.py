@@ -92,7 +92,6 @@ FORBIDDEN = [
     ("GET", "/containers/{id}/changes"),
     ("POST", "/containers/create"),
     ("POST", "/containers/{id}/kill"),
-    ("POST", "/containers/{id}/start"),
     ("POST", "/containers/{id}/update"),
     ("POST", "/containers/{id}/json"),
     ("DELETE", "/containers/{id}"),
@@ -127,8 +126,13 @@ FORBIDDEN = [
 #: What nginx itself takes for no request that it could pass on.
 NO_REQUEST = [("TRACE", "/info", 405), ("get", "/info", 400), ("GET", "/containers/json%00", 400)]
 #: What only the ops worker may do.
-ACTIONS = ["/containers/{id}/restart?t=0", "/v1.41/containers/{id}/restart?t=0", "/containers/{id}/stop?t=0"]
+ACTIONS = [
+    *("/containers/{id}/restart?t=0", "/v1.41/containers/{id}/restart?t=0", "/containers/{id}/stop?t=0"),
+    "/v1.41/containers/{id}/start",
+]
 TRICKS = [
+    "/containers/{id}/start?detachKeys=x",
+    "/containers/{id}/start/",
     "/containers/{id}/stop?signal=KILL",
     "/containers/{id}/restart?t=0&signal=9",
     "/containers/{id}%2fstop",
@@ -197,7 +201,7 @@ def test_a_raw_socket_is_told_from_a_guarded_one(proxied: Proxied, docker_host: 
             runtime.close()
 
 
-def test_the_ops_worker_restarts_and_stops_and_the_collect_worker_cannot(proxied: Proxied) -> None:
+def test_the_ops_worker_restarts_stops_and_starts_and_the_collect_worker_cannot(proxied: Proxied) -> None:
     target = proxied.lab.start("exit 0")
     reader, ops = (DockerRuntime(f"tcp://127.0.0.1:{port}") for port in (proxied.read, proxied.ops))
     try:
@@ -207,6 +211,12 @@ def test_the_ops_worker_restarts_and_stops_and_the_collect_worker_cannot(proxied
         ops.restart(target)
         assert proxied.lab.client.containers.get(target).attrs["State"]["StartedAt"] != before
         assert ask(proxied.ops, "POST", f"/containers/{target}/stop?t=0") in (204, 304)
+        before = proxied.lab.client.containers.get(target).attrs["State"]["StartedAt"]
+        with pytest.raises(RuntimeProblem, match="refused by the socket proxy"):
+            reader.start(target)
+        ops.start(target)
+        assert proxied.lab.client.containers.get(target).attrs["State"]["StartedAt"] != before
+        ops.stop(target)
         for line in TRICKS:
             assert ask(proxied.ops, "POST", line.format(id=target)) == 403
     finally:

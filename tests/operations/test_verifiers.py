@@ -10,7 +10,7 @@ from docker.types import LogConfig
 from incidents.models import Outcome
 from incidents.registry import verifiers
 from portal.monitoring.models import RuntimeKind, Service
-from portal.operations.verifiers import METHOD, limits, log_options
+from portal.operations.verifiers import METHOD, health_check, limits, log_options
 from tests.monitoring.labs import DockerLab
 from tests.operations.conftest import known
 
@@ -78,7 +78,14 @@ def test_log_options_of_the_running_container_decide(
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("check", [limits, log_options])
+def test_a_health_check_of_the_running_container_counts_whatever_it_says(containers: DockerLab) -> None:
+    known(containers.start(IDLE, check=False), "sick")
+    known(containers.start(IDLE), "blind")
+    assert [health_check(name, {}).outcome for name in ("sick", "blind")] == [Outcome.PASS, Outcome.FAIL]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("check", [limits, log_options, health_check])
 def test_a_container_that_ended_or_went_away_is_unknown(containers: DockerLab, check: Any) -> None:
     over = containers.start(IDLE, nano_cpus=CPUS, mem_limit="1g")
     known(over)
@@ -86,7 +93,8 @@ def test_a_container_that_ended_or_went_away_is_unknown(containers: DockerLab, c
     assert check("api-gateway", LIMITS | ROTATION).outcome is Outcome.UNKNOWN
 
     containers.client.containers.get(over).remove(force=True)
-    assert check("api-gateway", LIMITS | ROTATION).outcome is Outcome.UNKNOWN
+    removed = check("api-gateway", LIMITS | ROTATION)
+    assert (removed.outcome, removed.gone) == (Outcome.UNKNOWN, True)
 
 
 @pytest.mark.docker
@@ -108,7 +116,7 @@ def test_wrong_parameters_are_unknown_and_say_so(
     assert verdict.observed
 
 
-@pytest.mark.parametrize("check", [limits, log_options])
+@pytest.mark.parametrize("check", [limits, log_options, health_check])
 def test_what_cannot_be_looked_at_is_unknown_with_its_reason(check: Any, settings) -> None:
     settings.DOCKER_HOST = "unix:///nowhere/sock"
     known("id", "unreachable")
@@ -120,6 +128,7 @@ def test_what_cannot_be_looked_at_is_unknown_with_its_reason(check: Any, setting
     assert {verdict.outcome for verdict in verdicts} == {Outcome.UNKNOWN}
     assert len({verdict.observed for verdict in verdicts}) == 4, "each reason is its own"
     assert "Docker Engine does not answer" in verdicts[0].observed
+    assert [verdict.gone for verdict in verdicts] == [False, False, True, False]
 
 
 def test_both_are_registered_with_the_default_parameters() -> None:

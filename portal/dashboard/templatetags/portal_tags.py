@@ -33,6 +33,12 @@ register.filter("part_words", wording.part_words)
 
 
 @register.filter
+def split_words(text: str) -> list[str]:
+    """Return the words of ``text``, to loop over a fixed list."""
+    return text.split()
+
+
+@register.filter
 def level_icon(level: Level) -> str:
     """Return the symbol's name of ``level``."""
     return wording.ICONS[level]

@@ -241,6 +241,22 @@ class Runtime(Protocol):
         """
         ...
 
+    def stop(self, runtime_id: str) -> None:
+        """Stop it gracefully (10 s); one that is stopped stays so.
+
+        Raises:
+            RuntimeProblem: it is gone, or the runtime refuses.
+        """
+        ...
+
+    def start(self, runtime_id: str) -> None:
+        """Start it; one that runs goes on.
+
+        Raises:
+            RuntimeProblem: it is gone, or the runtime refuses.
+        """
+        ...
+
     def close(self) -> None:
         """Release connections."""
         ...

@@ -295,6 +295,16 @@ class DockerRuntime:
         with _translated("restart"):
             self._client().restart(runtime_id, timeout=RESTART_GRACE_S)
 
+    def stop(self, runtime_id: str) -> None:
+        """Stop with ten seconds of grace."""
+        with _translated("stop"):
+            self._client().stop(runtime_id, timeout=RESTART_GRACE_S)
+
+    def start(self, runtime_id: str) -> None:
+        """Start as it was created."""
+        with _translated("start"):
+            self._client().start(runtime_id)
+
     def close(self) -> None:
         """Close the connections."""
         if self._api is not None:

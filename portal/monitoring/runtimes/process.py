@@ -333,6 +333,18 @@ class ProcessRuntime:
                 supervisor.stopProcess(runtime_id, True)
             supervisor.startProcess(runtime_id, True)
 
+    def stop(self, runtime_id: str) -> None:
+        """Stop the process and wait for its end."""
+        with self._supervisor("stop", RESTART_TIMEOUT_S) as supervisor:
+            if self._info(runtime_id)["statename"] in ("RUNNING", "STARTING", "BACKOFF"):
+                supervisor.stopProcess(runtime_id, True)
+
+    def start(self, runtime_id: str) -> None:
+        """Start the process and wait until it runs."""
+        with self._supervisor("start", RESTART_TIMEOUT_S) as supervisor:
+            if self._info(runtime_id)["statename"] not in ("RUNNING", "STARTING"):
+                supervisor.startProcess(runtime_id, True)
+
     def close(self) -> None:
         """Nothing is kept open."""
 

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('incidents', '0004_standing_items'),
-        ('operations', '0001_tail'),
+        ('operations', '0002_act'),
         ('django_celery_beat', '0019_alter_periodictasks_options'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -1,0 +1,51 @@
+"""Words of a report's sections, columns and differences, taken from the models' own names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from incidents.models import ChecklistItem, Provenance, Report
+from incidents.reports.differences import Change, Kind
+from incidents.reports.rows import SECTIONS
+
+_STORED = {section.name: section.stored for section in SECTIONS}
+
+
+def section_word(name: str) -> str:
+    """Return a section's name."""
+    if name in ("root_cause", "title"):
+        return str(Report._meta.get_field(name).verbose_name)
+    model = _STORED.get(name, ChecklistItem)
+    return str(model._meta.verbose_name_plural)
+
+
+def column_word(section: str, column: str) -> str:
+    """Return a column's name; empty for a line that has only one."""
+    if section in ("root_cause", "title"):
+        return ""
+    if column == "ticked":
+        return _("done")
+    return str(_STORED.get(section, ChecklistItem)._meta.get_field(column).verbose_name)
+
+
+def change_view(change: Change) -> dict[str, Any]:
+    """Return one difference as the pages show it."""
+    row = change.row
+    return {
+        "token": change.token,
+        "section": section_word(change.section),
+        "kind": change.kind.value,
+        "word": {Kind.NEW: _("New"), Kind.CHANGED: _("Changed"), Kind.GONE: _("Gone")}[change.kind],
+        "icon": {Kind.NEW: "add", Kind.CHANGED: "edit", Kind.GONE: "remove"}[change.kind],
+        "origin": str(Provenance(row.provenance).label),
+        "evidence": row.evidence,
+        "cells": [
+            {"column": column_word(change.section, name), "old": old, "new": new}
+            for name, old, new in change.cells()
+            if old or new
+        ],
+        "has_old": change.old is not None,
+        "has_new": change.new is not None,
+    }
