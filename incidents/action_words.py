@@ -16,6 +16,7 @@ VERBS = {
     "resume": pgettext_lazy("action", "resume the connection"),
     "open_breaker": pgettext_lazy("action", "open the breaker"),
     "close_breaker": pgettext_lazy("action", "close the breaker"),
+    "drill": pgettext_lazy("action", "drill"),
 }
 OUTCOMES = {
     "requested": gettext_lazy("%(target)s: %(verb)s was asked for"),
@@ -25,6 +26,12 @@ OUTCOMES = {
     "unknown": gettext_lazy(
         "%(target)s: nobody knows whether %(verb)s happened; look before you press again"
     ),
+    "passed": gettext_lazy("%(target)s: %(verb)s passed"),
+    "not_passed": gettext_lazy("%(target)s: %(verb)s did not pass"),
+    "abort": gettext_lazy("%(target)s: the end of the %(verb)s was asked for"),
+    "aborted": gettext_lazy("%(target)s: %(verb)s was aborted"),
+    "broken": gettext_lazy("%(target)s: %(verb)s could not be played"),
+    "attached": gettext_lazy("%(target)s: %(verb)s became the evidence of a measure"),
     "helped": gettext_lazy("%(target)s: %(verb)s helped"),
     "not_helped": gettext_lazy("%(target)s: %(verb)s did not help"),
     "no_data": gettext_lazy("%(target)s: no data tells whether %(verb)s helped"),

@@ -92,6 +92,10 @@ class Stage:
             DrillBroken: the rig did not start or ended early.
             DrillAborted: ``progress`` asked for an end.
         """
+        if self._plan.drill is Drill.MUTE and self._config.stale_after > self._plan.seconds:
+            raise DrillBroken(
+                f"GATEWAY_STALE_AFTER is longer than a drill lasts ({self._plan.seconds:.0f} s)"
+            )
         if self._plan.drill is Drill.RETRY_STORM:
             self.measured = replace(self.measured, forward=fast_forward(self._config, self._key))
         simulator = Simulator({self._key.app_key: self._key.secret_key})

@@ -110,9 +110,10 @@ def _phase(run: DrillRun, figures: Measured | None) -> str:
     if run.taken_at is None:
         return _("waiting for the worker")
     phase = figures.phase if figures else "starting"
+    if figures is not None and phase == "fault":
+        return _("the fault is on (%(seconds)d s)") % {"seconds": figures.window_s}
     return {
         "starting": _("the session starts"),
-        "fault": _("the fault is on"),
         "recovering": _("the fault is over; waiting for recovery"),
     }.get(phase, _("judging"))
 
@@ -127,12 +128,12 @@ def _compared(run: DrillRun, figures: Measured | None) -> list[tuple[str, str, s
         return form.format(then[name] / unit) if name in then else _("no data")
 
     mib = 2.0**20
-    return [
+    rows = [
         (_("Log lines"), before("lines", "{:,.0f}"), f"{figures.lines:,}"),
         (_("CPU of one core"), before("cpu_percent", "{:.1f} %"), f"{figures.cpu_percent:.1f} %"),
         (_("Memory"), before("memory", "{:,.0f} MiB", mib), f"{figures.memory / mib:,.0f} MiB"),
-        (_("Attempts"), _("no data"), str(figures.attempts)),
     ]
+    return rows if figures.written else [*rows, (_("Attempts"), _("no data"), str(figures.attempts))]
 
 
 def _tries(figures: Measured | None) -> list[Context]:

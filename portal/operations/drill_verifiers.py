@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from gateway.drills.plan import Rule
 from incidents.models import Outcome
-from incidents.registry import Verdict, Verifier
+from incidents.registry import Parameter, Verdict, Verifier
 from portal.operations import drill_compare as compare
 from portal.operations.models import DrillKind, DrillRun, DrillState
 
@@ -83,5 +83,20 @@ VERIFIERS = (
         check=newest,
         defaults={"drill": DrillKind.RETRY_STORM.value, "days": DAYS},
         matches=(("drill",), ("모의 훈련",), ("장애 훈련",)),
+        parameters=(
+            Parameter(
+                name="drill",
+                label=gettext_lazy("drill"),
+                kind="choice",
+                choices=lambda: DrillKind.choices,
+            ),
+            Parameter(
+                name="days",
+                label=gettext_lazy("days for which a passed drill counts"),
+                kind="number",
+                least=1,
+                most=400,
+            ),
+        ),
     ),
 )

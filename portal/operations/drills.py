@@ -20,8 +20,8 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from gateway.drills.plan import Measured, judge
-from incidents import checklist
-from incidents.models import ChecklistItem, Incident, ItemState, TimelineEvent, TimelineKind
+from incidents import audit, checklist, services
+from incidents.models import ChecklistItem, Incident, ItemState, RunTrigger, TimelineKind
 from portal.monitoring.logs import safe_line
 from portal.operations import drill_compare, drill_flood, drill_verifiers
 from portal.operations.models import DrillKind, DrillRun, DrillState
@@ -65,9 +65,9 @@ def start(
                 incident=incident,
                 frozen=drill_compare.frozen_numbers(incident) if incident else {},
             )
+            _note(run, now, by, "requested", reason=reason)
     except IntegrityError as error:
         raise DrillRefused(_("Another drill is running; wait for its end, or abort it.")) from error
-    _note(run, now, by, "started")
     old = DrillRun.objects.order_by("-pk").values_list("pk", flat=True)[KEPT : KEPT + 1]
     if old:
         DrillRun.objects.filter(pk__lte=old[0]).exclude(state=DrillState.RUNNING).delete()
@@ -99,6 +99,7 @@ def claim(pk: int, now: datetime) -> DrillRun | None:
     return DrillRun.objects.select_related("incident").get(pk=pk)
 
 
+@transaction.atomic
 def ask_abort(run: DrillRun, *, now: datetime, by: AbstractBaseUser | None) -> bool:
     """Ask for the end of a drill; one that nobody plays yet is over at once. False when it was over."""
     who = "" if by is None else by.get_username()
@@ -106,9 +107,8 @@ def ask_abort(run: DrillRun, *, now: datetime, by: AbstractBaseUser | None) -> b
     won = bool(asked.update(abort_asked_at=now, aborted_by=who))
     if won:
         _note(run, now, by, "abort")
-    DrillRun.objects.filter(pk=run.pk, state=DrillState.RUNNING, taken_at=None).update(
-        state=DrillState.ABORTED, ended_at=now
-    )
+        waiting = DrillRun.objects.filter(pk=run.pk, state=DrillState.RUNNING, taken_at=None)
+        waiting.update(state=DrillState.ABORTED, ended_at=now)
     return won
 
 
@@ -125,7 +125,7 @@ def finish(run: DrillRun, measured: Measured, now: datetime) -> DrillRun:
     state = DrillState.PASSED if all(check.met for check in checks) else DrillState.FAILED
     figures = {"measured": measured.as_json(), "checks": [asdict(check) for check in checks]}
     if _end(run, state, now, **figures):
-        checklist.verify_items(items=bound_items(run.drill), now=now)
+        checklist.verify_items(items=bound_items(run.drill), now=now, trigger=RunTrigger.CHANGE)
         _add_evidence(run, now)
     return run
 
@@ -139,7 +139,7 @@ def _add_evidence(run: DrillRun, now: datetime) -> None:
     ).exclude(state=ItemState.WAIVED)
     for item in items[:ITEMS_MAX]:
         if (verdict := drill_verifiers.shown(run, item.verifier)) is not None:
-            checklist.record_run(item=item, verdict=verdict, now=now)
+            checklist.record_run(item=item, verdict=verdict, now=now, trigger=RunTrigger.CHANGE)
 
 
 def give_up(run: DrillRun, state: DrillState, now: datetime, detail: str) -> None:
@@ -170,40 +170,59 @@ def bound_items(drill: str) -> list[ChecklistItem]:
     ]
 
 
+@transaction.atomic
 def attach(item: ChecklistItem, run: DrillRun, *, by: AbstractBaseUser | None, now: datetime) -> None:
     """Make the drills of ``run``'s kind the evidence of ``item``, and look at once."""
     item.verifier = drill_verifiers.NAME
     item.parameters = {"drill": run.drill, "days": drill_verifiers.DAYS}
     item.save(update_fields=["verifier", "parameters"])
-    checklist.verify_items(items=[item], now=now)
-    _note(run, now, by, item.text)
+    checklist.record_run(
+        item=item,
+        verdict=drill_verifiers.newest(item.target, item.parameters),
+        now=now,
+        trigger=RunTrigger.PERSON,
+    )
+    _note(run, now, by, "attached", note=item.text)
 
 
 def _end(run: DrillRun, state: DrillState, now: datetime, **values: object) -> bool:
     values |= {"state": state, "ended_at": now}
-    if not DrillRun.objects.filter(pk=run.pk, state=DrillState.RUNNING).update(**values):
-        return False
-    run.refresh_from_db()
-    _note(run, now, None, str(state))
+    with transaction.atomic():
+        if not DrillRun.objects.filter(pk=run.pk, state=DrillState.RUNNING).update(**values):
+            return False
+        run.refresh_from_db()
+        figures = run.figures
+        words = run.detail or (drill_compare.now(figures) if figures else "")
+        _note(run, now, None, "not_passed" if state is DrillState.FAILED else state.value, note=words)
     logger.info("drill %d (%s): %s %s", run.pk, run.drill, state, run.detail)
     return True
 
 
-def _note(run: DrillRun, at: datetime, by: AbstractBaseUser | None, what: str) -> None:
-    """Write it to the timeline of the incident that the drill is about."""
-    if run.incident_id is None:
-        return
-    figures = run.figures
-    data = {"drill": str(run.get_drill_display()), "state": what, "key": run.pk, "reason": run.reason}
-    if figures is not None and run.ended_at is not None:
-        data["figures"] = drill_compare.now(figures)
-    TimelineEvent.objects.create(
-        incident_id=run.incident_id,
-        at=at,
-        kind=TimelineKind.ACTION,
-        actor_id=None if by is None else by.pk,
-        data=data,
-    )
+def _note(
+    run: DrillRun,
+    at: datetime,
+    by: AbstractBaseUser | None,
+    outcome: str,
+    *,
+    reason: str = "",
+    note: str = "",
+) -> None:
+    """Write it to the audit, and to the timeline of the incident that the drill is about."""
+    if run.incident is not None:
+        services.record(
+            incident=run.incident,
+            kind=TimelineKind.ACTION,
+            at=at,
+            actor=by,
+            verb="drill",
+            subject=run.drill,
+            outcome=outcome,
+            reason=reason,
+            note=note[:300],
+        )
+    after = {"drill": run.pk, "incident": run.incident.number if run.incident else None, "note": note[:300]}
+    action = f"drill.{outcome}"
+    audit.record(action=action, actor=by, target=run.drill, reason=reason, after=after, at=at)
 
 
 def _names() -> str:

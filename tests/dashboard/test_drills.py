@@ -10,7 +10,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from incidents.models import ChecklistItem, ItemState
+from gateway.drills.plan import Measured
+from incidents.models import ChecklistItem, Incident, ItemState
 from portal.dashboard import contexts
 from portal.operations import drills
 from portal.operations.models import DrillRun, DrillState
@@ -27,9 +28,9 @@ def operator(client: Client, redis_client: redis.Redis) -> Client:
     return client
 
 
-def played(measured=GOOD, **values) -> DrillRun:
-    given = {"drill": "retry-storm", "reason": "a test", "now": timezone.now(), "by": None} | values
-    run = drills.start(**given)
+def played(measured: Measured = GOOD, incident: Incident | None = None, reason: str = "a test") -> DrillRun:
+    now = timezone.now()
+    run = drills.start(drill="retry-storm", reason=reason, now=now, by=None, incident=incident)
     assert drills.claim(run.pk, timezone.now()) is not None
     return drills.finish(run, measured, timezone.now())
 

@@ -37,7 +37,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_the_flood_is_read_by_the_collector_and_opens_the_rule_on_the_side(tmp_path: Path) -> None:
     phases: list[str] = []
-    seen = flood(tmp_path, lambda measured: phases.append(measured.phase) or True)
+
+    def progress(measured: Measured) -> bool:
+        phases.append(measured.phase)
+        return True
+
+    seen = flood(tmp_path, progress)
     assert seen.told["opened"] <= drill_flood.FLOOD_S
     assert seen.recovered_s is not None
     assert 0 < seen.written <= drill_flood.LINES_MAX
