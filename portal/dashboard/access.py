@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 VIEW = "dashboard.view_portal"
 OPERATE = "dashboard.operate"
+AUDIT = "incidents.view_auditentry"
 
 View = Callable[..., HttpResponse]
 

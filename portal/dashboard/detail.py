@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from incidents.models import EXERCISE, Evidence, Incident, TimelineEvent
-from portal.dashboard import changes, matrix, messages, queries
+from portal.dashboard import acting, changes, matrix, messages, queries
 from portal.dashboard.data import IncidentRow
 from portal.dashboard.timeline import Entry, entry
 from portal.monitoring.models import Service
@@ -35,7 +35,8 @@ def service(pk: int) -> Context | None:
     if found is None:
         return None
     now = timezone.now()
-    (row,) = queries.service_rows(now, [found]) or (queries.service_row(found, now),)
+    probed = list(found.endpoints.select_related("service", "prober").order_by("purpose", "name"))
+    (row,) = queries.service_rows(now, [found], probed) or (queries.service_row(found, now),)
     state = getattr(found, "state", None)
     return {
         "title": _("Service %(name)s") % {"name": found.name},
@@ -45,11 +46,11 @@ def service(pk: int) -> Context | None:
         "health_output": state.health_output if state else "",
         "inspect": _flat(state.inspect) if state else [],
         "templates": list(found.templates.order_by("-count")[:TEMPLATES_MAX]),
-        "matrix": matrix.build(
-            found.endpoints.select_related("service", "prober").order_by("purpose", "name"), now
-        ),
+        "matrix": matrix.build(probed, now),
         "incidents": _incidents_of(found.name),
         "changes": changes.of_service(found),
+        "actions": acting.of_service(found),
+        "targets": [acting.target(found)],
     }
 
 
@@ -72,7 +73,7 @@ def _plain(value: object) -> str:
 
 
 def incident(number: int) -> Context | None:
-    """Return one incident's page: about eight queries and the rendering of its report."""
+    """Return one incident's page: about ten queries and the rendering of its report."""
     found = Incident.objects.select_related("lead").filter(number=number).first()
     if found is None:
         return None
@@ -87,6 +88,9 @@ def incident(number: int) -> Context | None:
         "report": _report(found),
         "items": queries.checklist(found),
         "window": found.resolve_after_s,
+        "actions": acting.of_incident(found),
+        "targets": acting.targets(found),
+        "gateway_slots": acting.slots(found),
     }
 
 

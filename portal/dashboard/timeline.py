@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from incidents.action_words import action_sentence
 from incidents.models import ItemState, State, TimelineEvent, TimelineKind
 from portal.dashboard.wording import duration
 
@@ -81,6 +82,8 @@ def _words(event: TimelineEvent) -> str:
         if data.get("reason"):
             parts.append(str(data["reason"]))
         return " · ".join(parts)
+    if event.kind == TimelineKind.ACTION and "verb" in data:
+        return action_sentence(data)
     if event.kind == TimelineKind.EVIDENCE and event.evidence:
         return f"{event.evidence.get_kind_display()} {event.evidence.subject}".strip()
     values = [data[name] for name in data if name not in HIDDEN]
