@@ -16,6 +16,8 @@ VIEW = "dashboard.view_portal"
 OPERATE = "dashboard.operate"
 EDIT = "incidents.change_report"
 
+AUDIT = "incidents.view_auditentry"
+
 View = Callable[..., HttpResponseBase]
 
 

@@ -25,7 +25,7 @@ def unschedule(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0004_standing_items'),
+        ('incidents', '0005_audit'),
         ('django_celery_beat', '0019_alter_periodictasks_options'),
         ('monitoring', '0016_prober_silent'),
         ('operations', '0001_tail'),

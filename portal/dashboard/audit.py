@@ -1,0 +1,124 @@
+"""``/audit/``: who did what, newest first, a page at a time. Viewers do not see it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+
+from incidents.action_words import VERBS
+from incidents.models import AuditEntry
+from portal.dashboard.access import AUDIT, viewer_required
+
+PAGE = 50
+#: Characters of a filter, of the values shown, and actions offered in the list.
+FILTER_MAX = 100
+VALUES_MAX = 600
+ACTIONS_MAX = 200
+WORDS = {
+    "auth.sign_in": gettext_lazy("signed in"),
+    "auth.sign_out": gettext_lazy("signed out"),
+    "auth.sign_in_failed": gettext_lazy("sign-in failed"),
+    "admin.add": gettext_lazy("added in the administration"),
+    "admin.change": gettext_lazy("changed in the administration"),
+    "admin.delete": gettext_lazy("deleted in the administration"),
+    "incident.open": gettext_lazy("incident opened"),
+    "incident.reopen": gettext_lazy("incident reopened"),
+    "incident.move": gettext_lazy("incident changed"),
+    "incident.note": gettext_lazy("note written"),
+    "item.add": gettext_lazy("measure added"),
+    "item.move": gettext_lazy("measure changed"),
+    "report.import": gettext_lazy("report imported"),
+    "alert.acknowledge": gettext_lazy("alert acknowledged"),
+    "alert.silence": gettext_lazy("alert silenced"),
+    "alarm.self_test": gettext_lazy("self-test begun"),
+    "feed.disconnect": gettext_lazy("client disconnected"),
+    "monitor.add": gettext_lazy("monitor added"),
+    "monitor.change": gettext_lazy("monitor changed"),
+    "log.open": gettext_lazy("live log opened"),
+    "audit.prune": gettext_lazy("old entries removed"),
+    "audit.reanchor": gettext_lazy("end of the audit accepted"),
+}
+_OUTCOMES = {
+    "done": gettext_lazy("done"),
+    "failed": gettext_lazy("failed"),
+    "refused": gettext_lazy("refused"),
+    "unknown": gettext_lazy("outcome unknown"),
+    "helped": gettext_lazy("helped"),
+    "not_helped": gettext_lazy("did not help"),
+    "no_data": gettext_lazy("no data"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One entry in words."""
+
+    entry: AuditEntry
+    word: str
+    before: str
+    after: str
+
+
+@viewer_required
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    """Show a page of entries that match action, person and target: three queries."""
+    if not request.user.has_perm(AUDIT):
+        raise PermissionDenied
+    given = {name: request.GET.get(name, "").strip()[:FILTER_MAX] for name in ("action", "actor", "target")}
+    before = request.GET.get("before", "")
+    found = AuditEntry.objects.all()
+    if given["action"]:
+        found = found.filter(action=given["action"])
+    if given["actor"]:
+        found = found.filter(actor_name__iexact=given["actor"])
+    if given["target"]:
+        found = found.filter(target__icontains=given["target"])
+    if before.isascii() and before.isdigit() and len(before) < 18:
+        found = found.filter(seq__lt=int(before))
+    entries = list(found.order_by("-seq")[: PAGE + 1])
+    known = AuditEntry.objects.order_by("action").values_list("action", flat=True).distinct()[:ACTIONS_MAX]
+    chosen = {name: value for name, value in given.items() if value}
+    context = {
+        "title": _("Audit"),
+        "rows": [_row(entry) for entry in entries[:PAGE]],
+        "given": given,
+        "actions": [(name, word(name)) for name in known],
+        "filtered": bool(chosen),
+        "older": urlencode({**chosen, "before": entries[PAGE - 1].seq}) if len(entries) > PAGE else "",
+        "newest": urlencode(chosen) if before else None,
+    }
+    return render(request, "portal/audit.html", context)
+
+
+def word(action: str) -> str:
+    """Return an action in words; one that has none is shown as it is."""
+    if action in WORDS:
+        return str(WORDS[action])
+    kind, verb, outcome = (*action.split("."), "", "")[:3]
+    if kind not in ("service", "gateway") or verb not in VERBS:
+        return action
+    return f"{VERBS[verb]}: {_OUTCOMES[outcome]}" if outcome in _OUTCOMES else str(VERBS[verb])
+
+
+def _row(entry: AuditEntry) -> Row:
+    return Row(entry=entry, word=word(entry.action), before=_text(entry.before), after=_text(entry.after))
+
+
+def _text(values: dict[str, Any] | None) -> str:
+    shown = {name: value for name, value in (values or {}).items() if value not in (None, "")}
+    text = ", ".join(f"{name}: {_plain(value)}" for name, value in shown.items())
+    return text if len(text) <= VALUES_MAX else f"{text[:VALUES_MAX]}…"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
