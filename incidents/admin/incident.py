@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,6 +15,7 @@ from unfold.admin import TabularInline
 
 from incidents import services
 from incidents.admin.base import LABELS, GuardedAdmin, action, display
+from incidents.errors import IncidentError
 from incidents.models import Incident, IncidentSignal, Report, Severity, State
 from incidents.reports import review
 from incidents.transitions import is_legal
@@ -114,6 +115,29 @@ class IncidentAdmin(GuardedAdmin):
         return [
             one for one in super().get_actions_submit_line(request, object_id) if one.action_name in names
         ]
+
+    def save_model(self, request: HttpRequest, obj: Incident, form: Any, change: bool) -> None:
+        """Put severity, lead and impact through the services, which guard, tell and audit them."""
+        if not change:
+            # Nobody may add one; the form of an old version brings none back either.
+            return
+        held = Incident.objects.select_related("lead").get(pk=obj.pk)
+        changed = set(form.changed_data)
+        given = {"at": timezone.now(), "actor": request.user, "reason": _("changed in the admin")}
+        calls = {
+            "severity": partial(services.change_severity, severity=obj.severity),
+            "lead": partial(services.set_lead, lead=obj.lead),
+        }
+        if obj.impact_started_at is not None:
+            calls["impact_started_at"] = partial(services.correct_impact, started_at=obj.impact_started_at)
+        for name, call in calls.items():
+            if name in changed:
+                try:
+                    call(incident=held, **given)
+                except IncidentError as error:
+                    messages.error(request, str(error))
+        form.changed_data = sorted(changed - {"severity", "lead", "impact_started_at"})
+        super().save_model(request, obj, form, change)
 
     @display(description=gettext_lazy("severity"), ordering="severity", label=LABELS)
     def shown_severity(self, obj: Incident) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from incidents import evidence
 from incidents.models import (
+    AuditEntry,
     ChecklistItem,
     DeliveryState,
     Evidence,
@@ -397,3 +398,14 @@ def test_a_viewer_writes_nothing_through_an_old_version(incident, client, person
     row.refresh_from_db()
     assert getattr(row, column) == before
     assert not LogEntry.objects.exists()
+
+
+def test_a_severity_changed_in_the_form_is_on_the_timeline_and_audited(incident, client, person):
+    operator = person("operator")
+    submit(client, "incident", incident, "_save", severity="critical")
+
+    incident.refresh_from_db()
+    assert incident.severity == Severity.CRITICAL
+    assert incident.timeline.filter(kind=TimelineKind.STATE).last().actor == operator
+    entry = AuditEntry.objects.get(action="incident.severity")
+    assert entry.actor_name == operator.username

@@ -82,7 +82,7 @@ def test_a_restart_restarts_after_the_evidence_and_mitigates_the_incident(
     assert incident.state == State.MITIGATED
     told = incident.timeline.filter(kind=TimelineKind.ACTION).order_by("pk")
     assert [(one.data["outcome"], one.actor_id) for one in told] == [("requested", olga.pk), ("done", None)]
-    assert audited() == ["service.restart", "service.restart.done"]
+    assert audited() == ["service.restart", "service.restart.done", "incident.mitigate"]
     entry = AuditEntry.objects.get(action="service.restart")
     assert (entry.actor_name, entry.target, entry.reason) == ("olga", api.name, "does not answer")
     perform(action.pk)
