@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 PAGES = (
     *("/", "/services/", "/services/{pk}/", "/incidents/", "/incidents/7/", "/checklist/", "/feed/"),
     *("/feed/operations/", "/posture/", "/alerts/", "/rules/", "/messages/", "/monitors/", "/watch/"),
+    *("/incidents/7/report/", "/incidents/7/report/versions/"),
 )
 HANGUL = re.compile(r"[ㄱ-ㆎ가-힣]+")
 
