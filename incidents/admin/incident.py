@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -177,11 +178,12 @@ class IncidentAdmin(GuardedAdmin):
     def review(self, request: HttpRequest, obj: Incident) -> None:
         """The report was reviewed: sign it off, which locks it."""
         report = Report.objects.filter(incident=obj, signed_at=None).first()
-        if report is None:
+        user = request.user
+        if report is None or not isinstance(user, AbstractBaseUser):
             self._move(request, obj, services.review)
             return
         done = _("INC-%(number)d was updated.") % {"number": obj.number}
-        self.act(request, done, lambda: review.sign_off(report=report, actor=request.user, at=timezone.now()))
+        self.act(request, done, lambda: review.sign_off(report=report, actor=user, at=timezone.now()))
 
     @action(description=pgettext_lazy("incident", "Close"), permissions=["change"])
     def close_for_good(self, request: HttpRequest, obj: Incident) -> None:

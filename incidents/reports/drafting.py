@@ -14,12 +14,16 @@ from incidents import outbox, services
 from incidents.evidence import EvidenceDamaged, load
 from incidents.models import Evidence, Incident, Report, TimelineKind, VersionKind
 from incidents.reports import checklist_rows, store, versions
-from incidents.reports.draft import draft, root_cause
+from incidents.reports.draft import draft
+from incidents.reports.draft_causes import root_cause
 from incidents.reports.facts import Facts, Source
 from incidents.reports.layout import LANGUAGES
 from incidents.reports.words import Words, plain
 
 logger = logging.getLogger(__name__)
+
+#: Freezes in which the origin of a row is looked for when it is shown in the other language.
+FREEZES = 6
 
 
 def site_language() -> str:
@@ -30,23 +34,40 @@ def site_language() -> str:
 
 def facts_of(incident: Incident, analysed_at: datetime) -> Facts:
     """Read the newest evidence of each kind and subject of the present occurrence."""
-    rows = Evidence.objects.filter(incident=incident, captured_at__gte=incident.burning_since)
-    newest = {(row.kind, row.subject): row for row in rows}
-    sources = []
-    for row in newest.values():
-        try:
-            sources.append(Source(row.kind, row.subject, load(row), row.pk))
-        except EvidenceDamaged as error:
-            logger.error("%s", error)
+    return facts_since(incident, analysed_at, freezes=1)[0]
+
+
+def facts_since(incident: Incident, analysed_at: datetime, freezes: int = FREEZES) -> list[Facts]:
+    """Return the facts as they were after each of the last ``freezes`` freezes, the newest first.
+
+    A report may hold rows of an older freeze than the newest, until somebody accepts a new draft of them.
+    """
+    rows = list(Evidence.objects.filter(incident=incident, captured_at__gte=incident.burning_since))
     signals = tuple((row.title, outbox.describe(row.detail)) for row in incident.signals.all())
-    return Facts(
-        title=incident.title,
-        slug=incident.slug,
-        service=next(iter(incident.services), ""),
-        analysed_at=analysed_at,
-        signals=signals,
-        sources=tuple(sources),
-    )
+    times = sorted({row.captured_at for row in rows}, reverse=True)[:freezes]
+    sources = {row.pk: source for row in rows if (source := _source(row)) is not None}
+    found = []
+    for until in times or [analysed_at]:
+        newest = {(row.kind, row.subject): row for row in rows if row.captured_at <= until}
+        found.append(
+            Facts(
+                title=incident.title,
+                slug=incident.slug,
+                service=next(iter(incident.services), ""),
+                analysed_at=analysed_at,
+                signals=signals,
+                sources=tuple(sources[row.pk] for row in newest.values() if row.pk in sources),
+            )
+        )
+    return found
+
+
+def _source(row: Evidence) -> Source | None:
+    try:
+        return Source(row.kind, row.subject, load(row), row.pk)
+    except EvidenceDamaged as error:
+        logger.error("%s", error)
+        return None
 
 
 def draft_report(*, incident: Incident, now: datetime) -> Report:

@@ -14,11 +14,11 @@ from django.utils import translation
 from incidents.models import Evidence, Incident, Report
 from incidents.reports import appendix, origins, store
 from incidents.reports.draft import draft
-from incidents.reports.drafting import facts_of
+from incidents.reports.drafting import facts_since
 from incidents.reports.html import fragment, page
 from incidents.reports.layout import ACCESS_TITLE, KST, LANGUAGES, SUFFIX
 from incidents.reports.markdown import render as render_markdown
-from incidents.reports.model import PERSON, Document, Extra, Row
+from incidents.reports.model import PERSON, Document, Extra, Item, Row
 from incidents.reports.rows import SECTIONS
 from incidents.reports.words import Words
 
@@ -110,46 +110,60 @@ def file_name(incident: Incident, kind: str, fmt: str) -> str:
 
 
 def document_for(report: Report, language: str) -> Document:
-    """Return the report in ``language``: drafted rows in its words, a person's rows as they wrote them."""
+    """Return the report in ``language``: drafted rows in its words, a person's rows as they wrote them.
+
+    A row is translated from the freeze that it was drafted from, so that both languages say the same numbers;
+    one that no freeze explains stays as it is.
+    """
     document = store.load(report)
     if document.language == language:
         return document
-    translated = draft(facts_of(report.incident, report.analysed_at), language)
+    pairs = [
+        (draft(facts, document.language), draft(facts, language))
+        for facts in facts_since(report.incident, report.analysed_at)
+    ]
     sections: dict[str, Any] = {
-        section.name: _translate(getattr(document, section.name), getattr(translated, section.name))
+        section.name: tuple(
+            _translated(
+                row, [(getattr(own, section.name), getattr(other, section.name)) for own, other in pairs]
+            )
+            for row in getattr(document, section.name)
+        )
         for section in SECTIONS
     }
-    original = {
-        row.key: row
-        for row in draft(facts_of(report.incident, report.analysed_at), document.language).checklist
-    }
-    items = {row.key: row for row in translated.checklist}
     sections["problems"] = tuple(
         replace(row, title=ACCESS_TITLE[language])
         if row.kind == "access" and row.title in ACCESS_TITLE.values()
         else row
         for row in sections["problems"]
     )
-    checklist = tuple(
-        replace(item, text=items[item.key].text)
-        if item.key in items and item.key in original and original[item.key].text == item.text
-        else item
-        for item in document.checklist
-    )
-    drafted = document.root_cause_row.provenance != PERSON and translated.root_cause
+    lines = {own.root_cause: other.root_cause for own, other in reversed(pairs)}
+    drafted = document.root_cause_row.provenance != PERSON
     return replace(
         document,
         language=language,
-        root_cause=translated.root_cause if drafted else document.root_cause,
-        checklist=checklist,
+        root_cause=lines.get(document.root_cause, document.root_cause) if drafted else document.root_cause,
+        checklist=tuple(_item(item, pairs) for item in document.checklist),
         headings=(),
         **sections,
     )
 
 
-def _translate(rows: Sequence[Row], translated: Sequence[Row]) -> tuple[Row, ...]:
-    by_key = {row.key: row for row in translated if row.key}
-    return tuple(by_key.get(row.key, row) if row.provenance != PERSON else row for row in rows)
+def _translated(row: Row, drafts: Sequence[tuple[Sequence[Row], Sequence[Row]]]) -> Row:
+    if row.provenance == PERSON or not row.key:
+        return row
+    for own, other in drafts:
+        if any(one.key == row.key and one == row for one in own):
+            return next((one for one in other if one.key == row.key), row)
+    return row
+
+
+def _item(item: Item, pairs: Sequence[tuple[Document, Document]]) -> Item:
+    for own, other in pairs:
+        if item.key and any(one.key == item.key and one.text == item.text for one in own.checklist):
+            text = next((one.text for one in other.checklist if one.key == item.key), item.text)
+            return replace(item, text=text)
+    return item
 
 
 def _report(incident: Incident) -> Report:

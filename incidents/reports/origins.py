@@ -148,8 +148,14 @@ def _marked(section: str, columns: tuple[str, ...], row: Row) -> Row:
     texts: dict[str, Any] = {}
     for column in columns:
         text = _bare(getattr(row, column))
-        texts[column] = _behind(text, _mark(origin(section, column, row), row.evidence))
+        texts[column] = _behind(text, _tag_of(section, column, row))
     return replace(row, **texts)
+
+
+def _tag_of(section: str, column: str, row: Row) -> str:
+    """Return the mark of one cell; what a person wrote is backed by nothing but the person."""
+    name = origin(section, column, row)
+    return _mark(name, None if name == PERSON else row.evidence)
 
 
 def _behind(text: str, mark: str) -> str:

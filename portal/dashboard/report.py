@@ -126,7 +126,8 @@ def compare(request: HttpRequest, number: int) -> HttpResponse:
     numbers = [one.number for one in listed]
     newer = _chosen(request, "b", numbers, numbers[0] if numbers else None)
     older = _chosen(request, "a", numbers, numbers[1] if len(numbers) > 1 else newer)
-    documents = dict(report.versions.filter(number__in=(older, newer)).values_list("number", "document"))
+    wanted = [number for number in (older, newer) if number is not None]
+    documents = dict(report.versions.filter(number__in=wanted).values_list("number", "document"))
     changes = []
     if older in documents and newer in documents:
         changes = differences(serial.load(documents[older]), serial.load(documents[newer]))
@@ -155,12 +156,11 @@ def act(request: HttpRequest, number: int) -> HttpResponse:
     try:
         if verb in ("cause", "fixes"):
             kind = candidates.Kind(request.POST.get("cause", ""))
-            taken = {"report": report, "kind": kind, "actor": who, "at": now, "seen": version}
             if verb == "cause":
-                renewal.take_cause(**taken)
+                renewal.take_cause(report=report, kind=kind, actor=who, at=now, seen=version)
                 messages.success(request, _("The root cause was replaced."))
             else:
-                added = renewal.add_fixes(**taken)
+                added = renewal.add_fixes(report=report, kind=kind, actor=who, at=now, seen=version)
                 messages.success(request, _("%(n)d rows were added to the fix table.") % {"n": added})
         elif verb == "sign":
             review.sign_off(report=report, actor=who, at=now, seen=version, note=text)

@@ -13,10 +13,16 @@ from incidents.reports.rows import SECTIONS
 _STORED = {section.name: section.stored for section in SECTIONS}
 
 
+def _field(section: str, name: str) -> Any:
+    """Return the column that keeps ``name`` of a section."""
+    model = Report if section in ("root_cause", "title") else _STORED.get(section, ChecklistItem)
+    return model._meta.get_field(name)
+
+
 def section_word(name: str) -> str:
     """Return a section's name."""
     if name in ("root_cause", "title"):
-        return str(Report._meta.get_field(name).verbose_name)
+        return str(_field(name, name).verbose_name)
     model = _STORED.get(name, ChecklistItem)
     return str(model._meta.verbose_name_plural)
 
@@ -27,7 +33,7 @@ def column_word(section: str, column: str) -> str:
         return ""
     if column == "ticked":
         return _("done")
-    return str(_STORED.get(section, ChecklistItem)._meta.get_field(column).verbose_name)
+    return str(_field(section, column).verbose_name)
 
 
 def change_view(change: Change) -> dict[str, Any]:
@@ -59,5 +65,5 @@ def _shown(section: str, column: str, text: str) -> str:
     """Return a choice by its label and any other text as it is."""
     if section in ("root_cause", "title") or column == "ticked":
         return text
-    choices = _STORED.get(section, ChecklistItem)._meta.get_field(column).choices or ()
+    choices = _field(section, column).choices or ()
     return str(dict(choices).get(text, text))

@@ -20,16 +20,8 @@ from tests.dashboard import world
 pytestmark = pytest.mark.django_db
 PAGES = (
     *("/", "/services/", "/services/{pk}/", "/incidents/", "/incidents/7/", "/checklist/", "/feed/"),
-    *(
-        "/feed/operations/",
-        "/posture/",
-        "/alerts/",
-        "/rules/",
-        "/messages/",
-        "/monitors/",
-        "/watch/",
-        "/drills/",
-    ),
+    *("/feed/operations/", "/posture/", "/alerts/", "/rules/", "/messages/", "/monitors/", "/watch/"),
+    *("/drills/", "/incidents/7/report/", "/incidents/7/report/versions/"),
 )
 HANGUL = re.compile(r"[ㄱ-ㆎ가-힣]+")
 

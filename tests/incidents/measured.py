@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from incidents.evidence import keep
@@ -130,7 +131,9 @@ BUNDLES = {
 }
 
 
-def freeze(incident: Incident, *left_out: EvidenceKind, **changes: dict[str, Any]) -> dict[str, Evidence]:
+def freeze(
+    incident: Incident, *left_out: EvidenceKind, at: datetime = NOW, **changes: dict[str, Any]
+) -> dict[str, Evidence]:
     """Keep the seed's evidence but for ``left_out``; ``changes`` replace values by kind."""
     kept = {}
     for kind, (subject, data) in BUNDLES.items():
@@ -138,5 +141,5 @@ def freeze(incident: Incident, *left_out: EvidenceKind, **changes: dict[str, Any
             values = {**data, **changes.get(kind.value, {})}
             there = {name: value for name, value in values.items() if value is not ABSENT}
             bundle = Captured(kind=kind, subject=subject, data=there)
-            kept[kind.value] = keep(incident=incident, bundle=bundle, at=NOW)
+            kept[kind.value] = keep(incident=incident, bundle=bundle, at=at)
     return kept

@@ -65,6 +65,7 @@ def test_no_hop_that_passed_is_blamed_whatever_was_measured(pattern):
 def test_an_unmeasured_vantage_is_no_failure():
     assert locate(answers("1?10")) == FINDINGS["1110"], "what the public address passes, the host passes"
     open_ = locate(answers("1??0"))
+    assert open_ is not None
     assert open_.blamed == ()
     assert "호스트, 공인 IP" in open_.ko
     assert "host, public address" in open_.en

@@ -73,7 +73,7 @@ def test_every_cell_names_its_origin_and_links_its_evidence(incident):
 def test_a_person_s_row_says_so(incident):
     freeze(incident)
     report = draft_report(incident=incident, now=after(20))
-    row = report.causerow_set.first()
+    row = report.causerow_set.all()[0]
     row.text, row.provenance = "백오프가 꺼져 있었다", Provenance.PERSON
     row.save()
 

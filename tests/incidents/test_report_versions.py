@@ -13,6 +13,7 @@ from incidents.reports.candidates import Kind
 from incidents.reports.differences import Kind as Change
 from incidents.reports.differences import compare
 from incidents.reports.drafting import draft_report
+from incidents.reports.export import document_for
 from incidents.reports.importing import ImportRefused, import_text
 from incidents.reports.markdown import parse
 from tests.incidents.conftest import after, fire
@@ -48,7 +49,7 @@ def report():
 def rewrite(report, actor, text="The breaker was off", at=30, **given):
     """Write the first cause by hand."""
     with versions.edit(report, kind=VersionKind.EDITED, at=after(at), actor=actor, **given) as held:
-        cause = held.causerow_set.first()
+        cause = held.causerow_set.all()[0]
         cause.text, cause.provenance = text, Provenance.PERSON
         cause.save()
 
@@ -100,7 +101,7 @@ def test_an_edit_of_an_older_version_than_the_newest_is_refused_and_changes_noth
 
     with pytest.raises(ReportChanged, match="Version 2"):
         rewrite(report, bob, text="Bob's", seen=seen)
-    assert report.causerow_set.first().text == "The breaker was off"
+    assert report.causerow_set.all()[0].text == "The breaker was off"
 
 
 def test_a_signed_report_refuses_every_edit_until_it_is_reopened_with_a_reason(report, alice):
@@ -124,7 +125,7 @@ def test_a_signed_report_refuses_every_edit_until_it_is_reopened_with_a_reason(r
         import_text(text=text.replace("Retry limit", "Try limit"), name="a.md", now=after(202))
     freeze(report.incident, metrics={"cpu_percent": 1.0})
     draft_report(incident=report.incident, now=after(203))
-    assert report.statusrow_set.first().cpu == "**102.80%**"
+    assert report.statusrow_set.all()[0].cpu == "**102.80%**"
 
     with pytest.raises(ReviewRefused):
         review.reopen(report=report, actor=alice, at=after(204), reason="  ")
@@ -214,17 +215,18 @@ def test_a_person_s_row_is_shown_beside_the_draft_and_never_offered(report, alic
 
     assert found.offered == ()
     (kept,) = found.kept
-    assert (kept.section, kept.old.text) == ("causes", "The breaker was off")
+    assert kept.section == "causes"
+    assert kept.cells()[0][1] == "The breaker was off"
     with pytest.raises(ReportChanged):
         renewal.accept(report=report, tokens=[kept.token], actor=alice, at=after(60))
-    assert report.causerow_set.first().text == "The breaker was off"
+    assert report.causerow_set.all()[0].text == "The breaker was off"
 
 
 def test_a_row_that_changed_since_it_was_shown_is_refused_and_nothing_is_taken(report, alice, bob):
     freeze(report.incident, metrics={"cpu_percent": 55.5})
     tokens = [one.token for one in renewal.proposals(report).offered]
     with versions.edit(report, kind=VersionKind.EDITED, at=after(50), actor=bob) as held:
-        row = held.statusrow_set.first()
+        row = held.statusrow_set.all()[0]
         row.cpu, row.provenance = "about 100 %", Provenance.PERSON
         row.save()
     before = store.load(report)
@@ -294,3 +296,19 @@ def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alic
     review.sign_off(report=report, actor=alice, at=after(200))
     assert client.post(page, {**data, "root_cause": ["Again"], "_save": "1"}).status_code == 403
     assert Report.objects.get(pk=report.pk).root_cause == "By hand"
+
+
+def test_the_other_language_shows_what_was_accepted_not_what_came_after(report, alice):
+    freeze(report.incident, metrics={"cpu_percent": 55.5}, at=after(40))
+    before = document_for(report, "ko")
+    assert before.status[0].cpu == "**102.80%**"
+    assert "102.80%" in before.root_cause
+    assert "재시도 루프" in before.root_cause
+    status = next(one for one in renewal.proposals(report).offered if one.section == "status")
+
+    renewal.accept(report=report, tokens=[status.token], actor=alice, at=after(60))
+
+    now = document_for(report, "ko")
+    assert now.status[0].cpu == "55.50%"
+    assert "102.80%" in now.root_cause, "each row from the freeze that it was drafted from"
+    assert [row.text for row in now.causes if "멈추지 않는" in row.text]

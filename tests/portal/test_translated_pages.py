@@ -23,6 +23,7 @@ from tests.dashboard import world
 from tests.dashboard.test_pages import DATA, HANGUL, PAGES, Text
 
 pytestmark = pytest.mark.django_db
+EDITOR_PAGES = ("/incidents/import/", "/incidents/7/report/edit/")
 #: Data of the world that happens to be a message too.
 NAMES = {"health", "Health", "no memory limit", "self-test"}
 #: The product's and the languages' names are the same in both languages.
@@ -62,7 +63,8 @@ def pages(redis_client: redis.Redis) -> list[str]:
     VerificationRun.objects.create(item=item, at=now, outcome="fail", observed="", method="")
     RuleState.objects.create(rule=Alert.objects.get().rule, subject="x", sampled_at=now)
     ProbeResult.objects.create(endpoint=Endpoint.objects.get(name="ws"), at=now, ok=False)
-    return [*(path.format(pk=service.pk) for path in PAGES), "/status/", "/admin/", *admin_pages()]
+    own = [*(path.format(pk=service.pk) for path in PAGES), *EDITOR_PAGES, "/status/", "/admin/"]
+    return [*own, *admin_pages()]
 
 
 def admin_pages() -> Iterator[str]:
