@@ -81,7 +81,8 @@ class AdminItemForm(ItemForm):
 
     def select(self, choices: list[tuple[str, Any]]) -> forms.Select:
         """Return the widget of the verifier."""
-        return UnfoldAdminSelectWidget(choices=choices, attrs={"data-chooses-parameters": ""})
+        widget: forms.Select = UnfoldAdminSelectWidget(choices=choices, attrs={"data-chooses-parameters": ""})
+        return widget
 
 
 class RunInline(TabularInline):  # type: ignore[misc] # unfold carries no types

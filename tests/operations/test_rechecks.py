@@ -75,7 +75,7 @@ def test_an_edited_rule_has_the_items_of_rules_looked_at() -> None:
     Rule.history.all().delete()
     one = item(verifier="alert.armed")
     assert rechecks.due(now) == []
-    rule = Rule.objects.first()
+    rule = Rule.objects.all()[0]
     rule.enabled = not rule.enabled
     rule.save()
     assert rechecks.due(now) == [one]
@@ -115,7 +115,7 @@ def test_what_changed_between_two_looks_is_the_configuration_s_difference() -> N
 
 
 def test_who_changed_which_rule_is_told_for_verifiers_of_rules(django_user_model) -> None:
-    rule = Rule.objects.filter(enabled=True).first()
+    rule: Any = Rule.objects.filter(enabled=True)[0]
     rule.save()
     since = timezone.now()
     rule.enabled = False
