@@ -119,7 +119,7 @@ class ChecklistItemAdmin(HistoryAdmin):
     readonly_fields = ("report", "state", "observed", "checked_at", "failures", "waived_by", "changed")
     formfield_overrides = {**GuardedAdmin.formfield_overrides, **SHORT_TEXT}
     fieldsets = (
-        (None, {"fields": ("report", "text", ("priority", "owner", "due"), ("state", "failures"))}),
+        (None, {"fields": ("report", "text", ("priority", "owner"), "due", ("state", "failures"))}),
         (
             gettext_lazy("Verification"),
             {"fields": (("verifier", "target"), "parameters", ("observed", "checked_at"), "changed")},
