@@ -81,7 +81,8 @@ class AdminItemForm(ItemForm):
 
     def select(self, choices: list[tuple[str, Any]]) -> forms.Select:
         """Return the widget of the verifier."""
-        return UnfoldAdminSelectWidget(choices=choices, attrs={"data-chooses-parameters": ""})
+        widget: forms.Select = UnfoldAdminSelectWidget(choices=choices, attrs={"data-chooses-parameters": ""})
+        return widget
 
 
 class RunInline(TabularInline):  # type: ignore[misc] # unfold carries no types
@@ -118,7 +119,7 @@ class ChecklistItemAdmin(HistoryAdmin):
     readonly_fields = ("report", "state", "observed", "checked_at", "failures", "waived_by", "changed")
     formfield_overrides = {**GuardedAdmin.formfield_overrides, **SHORT_TEXT}
     fieldsets = (
-        (None, {"fields": ("report", "text", ("priority", "owner", "due"), ("state", "failures"))}),
+        (None, {"fields": ("report", "text", ("priority", "owner"), "due", ("state", "failures"))}),
         (
             gettext_lazy("Verification"),
             {"fields": (("verifier", "target"), "parameters", ("observed", "checked_at"), "changed")},

@@ -187,7 +187,8 @@ def _edit(request: HttpRequest, found: ChecklistItem, initial: dict[str, Any]) -
 
 def _save(form: ItemForm, request: HttpRequest) -> None:
     found: ChecklistItem = form.instance
-    given = {"item": found, "at": timezone.now(), "actor": request.user}
+    actor = request.user if isinstance(request.user, User) else None
+    given: dict[str, Any] = {"item": found, "at": timezone.now(), "actor": actor}
     if found.pk is None:
         found.due = found.due or checklist.due_for(found.priority, timezone.localdate())
         found.save()

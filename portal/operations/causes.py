@@ -37,7 +37,7 @@ def of_rules(verifier: str, _target: str, since: datetime, until: datetime) -> l
     """Return the changes of alert rules, for verifiers that look at them."""
     if verifier not in OF_RULES:
         return []
-    rows = Rule.history.filter(history_date__gt=since, history_date__lte=until)  # type: ignore[attr-defined] # simple_history's
+    rows = Rule.history.filter(history_date__gt=since, history_date__lte=until)
     return [change for row in rows.select_related("history_user")[:MAX_ROWS] for change in _of_row(row)]
 
 

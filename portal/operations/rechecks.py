@@ -66,6 +66,6 @@ def _changed(now: datetime) -> dict[str, datetime]:
 
 
 def _rules_changed(now: datetime) -> datetime | None:
-    rows = Rule.history.filter(history_date__gte=now - CHANGE_COUNTS)  # type: ignore[attr-defined] # simple_history's
+    rows = Rule.history.filter(history_date__gte=now - CHANGE_COUNTS)
     newest: datetime | None = rows.aggregate(at=Max("history_date"))["at"]
     return newest

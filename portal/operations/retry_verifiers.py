@@ -136,8 +136,8 @@ def retry_level(target: str, parameters: Mapping[str, Any]) -> Verdict:
     }
     if low and lines:
         shown += ", " + _("logged as %(levels)s") % {"levels": ", ".join(low)}
-    if lines and (worst := max(found, key=lambda row: row.count)):
-        shown += f": {worst.template[:120]}"
+    if lines:
+        shown += f": {max(found, key=lambda row: row.count).template[:120]}"
     good = rate <= most and not (low and lines)
     return Verdict(Outcome.PASS if good else Outcome.FAIL, shown[:500], TEMPLATES)
 

@@ -188,12 +188,13 @@ def test_the_roll_up_is_filtered(
 ) -> None:
     kim = person("kim", "viewer")
     now = timezone.now()
-    for text, given in {
+    worlds: dict[str, dict[str, Any]] = {
         "new": {"target": "web"},
         "old": {"added_at": now - timedelta(days=90), "priority": "P0"},
         "mine": {"owner": kim},
         "done": {"state": ItemState.VERIFIED},
-    }.items():
+    }
+    for text, given in worlds.items():
         ChecklistItem.objects.create(**{"text": text, "target": "api"} | given)
     client.force_login(kim)
     with django_assert_max_num_queries(12):
@@ -212,7 +213,7 @@ def test_a_pack_is_shown_for_a_label_before_it_is_applied(client: Client, redis_
             runtime=RuntimeKind.DOCKER, name=name, labels=labels, discovered_at=timezone.now()
         )
     signed_in(client, "editor")
-    asked = {"pack": ItemPack.objects.get().pk, "label": "team=trading", "pattern": ""}
+    asked: dict[str, Any] = {"pack": ItemPack.objects.get().pk, "label": "team=trading", "pattern": ""}
     shown = client.get("/checklist/packs/", asked)
     assert shown.context["services"] == ["api", "web"]
     assert not ChecklistItem.objects.exists()
@@ -227,7 +228,7 @@ def test_an_incident_s_page_leads_to_its_measures(client: Client) -> None:
     now = timezone.now()
     world.seed_services(now)
     incident: Incident = world.incident(now)
-    first = Report.objects.get(incident=incident).checklist.first()
+    first = Report.objects.get(incident=incident).checklist.all()[0]
     signed_in(client, "viewer")
     page = client.get(f"/incidents/{incident.number}/").content.decode()
     assert f'href="/checklist/{first.pk}/"' in page

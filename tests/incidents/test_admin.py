@@ -342,7 +342,7 @@ def version(row, number=0):
 def old_form(client, address):
     """What the form of an old version sends back, whether or not the page offers to."""
     bound = list(client.get(address).context["adminform"].form)
-    data = {}
+    data: dict[str, str] = {}
     for field in bound:
         value = field.value()
         parts = field.field.widget.decompress(value) if hasattr(field.field.widget, "decompress") else None

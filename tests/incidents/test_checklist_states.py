@@ -16,6 +16,7 @@ from incidents.models import (
     Outcome,
     Report,
     RunTrigger,
+    TimelineEvent,
     TimelineKind,
 )
 from incidents.registry import ChangeSeen, Verdict, Verifier
@@ -121,7 +122,7 @@ def test_a_failure_keeps_what_was_seen_before_and_what_changed_in_between(
     assert (difference["before"], difference["after"]) == ("2 GiB", "no memory limit")
     (change,) = difference["changes"]
     assert (change["what"], change["before"], change["after"]) == ("limits.memory_bytes", "2147483648", "")
-    told = item.report.incident.timeline.filter(kind=TimelineKind.CHECKLIST).last()
+    told = TimelineEvent.objects.filter(incident=item.incident, kind=TimelineKind.CHECKLIST).latest("at")
     assert "limits.memory_bytes 2147483648 → —" in told.data["changed"]
 
     look(verdicts, after(400), PASS, "2 GiB")

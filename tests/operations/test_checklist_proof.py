@@ -14,7 +14,7 @@ from django.utils import timezone
 from docker.errors import NotFound
 
 from incidents import checklist, registry
-from incidents.models import ChecklistItem, ItemState, Outcome, TimelineKind
+from incidents.models import ChecklistItem, ItemState, Outcome, TimelineEvent, TimelineKind
 from incidents.reports.importing import import_text
 from portal.monitoring import services
 from portal.monitoring.collector import sweep
@@ -98,7 +98,7 @@ def test_a_container_recreated_without_its_memory_limit_fails_its_item_within_tw
     changed = {one["what"]: (one["before"], one["after"]) for one in item.difference["changes"]}
     assert ("1073741824", "") in changed.values(), changed
     assert "1.0 GiB" in item.difference["before"]
-    told = item.report.incident.timeline.filter(kind=TimelineKind.CHECKLIST).last()
+    told = TimelineEvent.objects.filter(incident=item.incident, kind=TimelineKind.CHECKLIST).latest("at")
     assert (told.data["new"], "1073741824 → —" in told.data["changed"]) == ("failing", True)
 
     recreate(**LIMITED)
@@ -129,5 +129,5 @@ def test_the_seed_s_header_in_nginx_reopens_its_item_and_the_fix_verifies_it(
         (Outcome.PASS, ItemState.VERIFIED),
     ]
     assert look(item) == (Outcome.UNKNOWN, ItemState.VERIFIED), "no nginx says nothing of its headers"
-    failed = item.runs.filter(outcome=Outcome.FAIL).first()
+    failed = item.runs.filter(outcome=Outcome.FAIL)[0]
     assert failed.observed.startswith("no upgrade header is forwarded when the client sends no Connection")

@@ -97,7 +97,7 @@ def test_without_a_channel_nobody_is_told(rules: list[Rule]) -> None:
 
 def endpoint(ok: bool | None, **changes: Any) -> Endpoint:
     """An endpoint of api-gateway with a result of now."""
-    service = known("id") if not Endpoint.objects.exists() else Endpoint.objects.first().service
+    service = known("id") if not Endpoint.objects.exists() else Endpoint.objects.all()[0].service
     given = {"ok": ok, "at": timezone.now(), "detail": "HTTP 502"} | changes
     number = Endpoint.objects.count()
     return Endpoint.objects.create(

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
-from incidents.models import ChecklistItem, ItemState
+from incidents.models import ChecklistItem, ItemState, Outcome, RunTrigger
 from portal.monitoring.models import ConfigSnapshot, EventAction, Rule, RuntimeKind, Service, ServiceEvent
-from portal.operations import causes, rechecks
+from portal.operations import causes, rechecks, tasks
 from tests.operations.conftest import known
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +76,7 @@ def test_an_edited_rule_has_the_items_of_rules_looked_at() -> None:
     Rule.history.all().delete()
     one = item(verifier="alert.armed")
     assert rechecks.due(now) == []
-    rule = Rule.objects.first()
+    rule = Rule.objects.all()[0]
     rule.enabled = not rule.enabled
     rule.save()
     assert rechecks.due(now) == [one]
@@ -115,7 +116,7 @@ def test_what_changed_between_two_looks_is_the_configuration_s_difference() -> N
 
 
 def test_who_changed_which_rule_is_told_for_verifiers_of_rules(django_user_model) -> None:
-    rule = Rule.objects.filter(enabled=True).first()
+    rule: Any = Rule.objects.filter(enabled=True)[0]
     rule.save()
     since = timezone.now()
     rule.enabled = False
@@ -126,3 +127,12 @@ def test_who_changed_which_rule_is_told_for_verifiers_of_rules(django_user_model
     assert change.what == f"{rule.name}.enabled (kim)"
     assert (change.before, change.after) == ("True", "False")
     assert causes.of_rules("docker.limits", "web", since, timezone.now()) == []
+
+
+def test_the_beat_s_task_looks_and_says_that_a_change_was_the_reason(redis_client) -> None:
+    one = item(target="nobody", checked_at=None, known_at=None, state=ItemState.OPEN)
+    tasks.recheck()
+    run = one.runs.get()
+    assert (run.outcome, run.trigger) == (Outcome.UNKNOWN, RunTrigger.CHANGE)
+    task = PeriodicTask.objects.get(task="operations.recheck")
+    assert (task.queue, task.expire_seconds, task.interval.every) == ("ops", 30, 30)

@@ -26,8 +26,10 @@ pytestmark = pytest.mark.django_db
 EDITOR_PAGES = ("/incidents/import/", "/incidents/7/report/edit/")
 #: Data of the world that happens to be a message too.
 NAMES = {"health", "Health", "no memory limit", "self-test"}
+#: The shipped pack is a row in the installation's language, as if a person had written it.
+PACK = ("재발 방지 6종", "재시도 폭주 장애에서 나온 여섯 가지 점검 항목")
 #: The product's and the languages' names are the same in both languages.
-SAME = ("봉화", "한국어")
+SAME = ("봉화", "한국어", *PACK)
 
 
 class Seen(Text):
