@@ -14,7 +14,7 @@ def of_incident(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0005_report'),
+        ('incidents', '0006_report'),
     ]
 
     operations = [

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from gateway import commands
-from incidents import audit, queue, resend
+from incidents import audit, queue, resend, services
 from incidents.models import Delivery, Incident, TimelineKind
 from portal.dashboard.access import OPERATE, operator_action, viewer_required
 from portal.dashboard.gateway import connect
