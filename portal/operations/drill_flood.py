@@ -123,8 +123,10 @@ class FloodRuntime:
         return True
 
     def restart(self, runtime_id: str) -> None:
-        """Refuse."""
+        """Refuse: nothing acts on a file."""
         raise RuntimeRefused(NAME)
+
+    stop = start = restart
 
     def close(self) -> None:
         """Nothing is kept open."""

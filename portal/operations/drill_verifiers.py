@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway.drills.plan import Rule
+from gateway.drills.plan import Check, Rule
 from incidents.models import Outcome
 from incidents.registry import Parameter, Verdict, Verifier
 from portal.operations import drill_compare as compare
@@ -62,15 +62,19 @@ def shown(run: DrillRun, verifier: str) -> Verdict | None:
     if run.drill != DrillKind.RETRY_STORM or not judged:
         return None
     outcome = Outcome.PASS if all(check.met for check in judged) else Outcome.FAIL
-    return Verdict(outcome, describe(run), METHOD % run.drill)
+    return Verdict(outcome, _words(run, judged), METHOD % run.drill)
 
 
 def describe(run: DrillRun) -> str:
     """Return the drill's number, time and figures; of a failed one what was not met comes first."""
+    return _words(run, [one for one in run.judged if not one.met])
+
+
+def _words(run: DrillRun, checks: Iterable[Check]) -> str:
     figures = run.figures
     at = timezone.localtime(run.started_at).strftime("%Y-%m-%d %H:%M %Z")
     parts = [_("drill %(number)d, %(at)s") % {"number": run.pk, "at": at}]
-    parts += [f"{compare.rule_words(one)} → {compare.seen_words(one)}" for one in run.judged if not one.met]
+    parts += [f"{compare.rule_words(one)} → {compare.seen_words(one)}" for one in checks]
     if figures is not None:
         parts.append(compare.sentence(run.incident.number if run.incident else None, run.frozen, figures))
     return "; ".join(parts)[:500]

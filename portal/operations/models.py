@@ -10,7 +10,16 @@ from incidents.models import Incident
 from portal.monitoring.models import Service
 from portal.operations.drill_model import DrillKind, DrillRun, DrillState
 
-__all__ = ["DrillKind", "DrillRun", "DrillState", "TailOpening"]
+__all__ = [
+    "ActionState",
+    "ActionVerb",
+    "DrillKind",
+    "DrillRun",
+    "DrillState",
+    "Helped",
+    "OperatorAction",
+    "TailOpening",
+]
 
 
 class TailOpening(models.Model):

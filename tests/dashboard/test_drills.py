@@ -87,6 +87,9 @@ def test_a_result_stands_beside_the_incident_and_names_what_was_not_met(
     assert "\x1b" not in page
     with django_assert_max_num_queries(12):
         listed = operator.get("/drills/", headers={"Accept-Language": "en"}).content.decode()
+    shown = operator.get(f"/incidents/{found.number}/", headers={"Accept-Language": "en"}).content.decode()
+    assert f'href="/drills/{run.pk}/"' in shown
+    assert f'href="/drills/?incident={found.number}"' in shown
     assert "✗ waits of at least 0.4 s that grow" in listed
     assert "<script>alert" not in listed
 

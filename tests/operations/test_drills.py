@@ -162,6 +162,9 @@ def test_a_retry_storm_is_evidence_for_the_part_it_shows(seed: Incident) -> None
     played(BAD, incident=seed)
     seen = {run.item.verifier: run.outcome for run in VerificationRun.objects.all()}
     assert seen == dict(zip(names, (Outcome.FAIL, Outcome.PASS, Outcome.PASS), strict=True))
+    limit = VerificationRun.objects.get(item=items[1]).observed
+    assert "200" in limit, "its own part"
+    assert "0.4" not in limit, "and no other"
     played(replace(GOOD, drill="mute", told={"stale": 90.0}, tries=()), drill="mute", incident=seed)
     assert VerificationRun.objects.count() == 3, "a mute connection shows nothing of retries"
 
