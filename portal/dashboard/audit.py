@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from incidents.action_words import VERBS
-from incidents.models import AuditEntry
+from incidents.models import AuditEntry, ItemState, State
 from portal.dashboard.access import AUDIT, viewer_required
 
 PAGE = 50
@@ -56,6 +56,20 @@ _OUTCOMES = {
     "not_helped": gettext_lazy("did not help"),
     "no_data": gettext_lazy("no data"),
 }
+
+_FIELDS = {
+    "address": gettext_lazy("address"),
+    "asked_by": gettext_lazy("asked by"),
+    "state": gettext_lazy("state"),
+    "outcome": gettext_lazy("outcome"),
+    "severity": gettext_lazy("severity"),
+    "until": gettext_lazy("until"),
+    "left_out": gettext_lazy("left out"),
+    "log": gettext_lazy("details"),
+}
+_STATES = {**_OUTCOMES, **dict(ItemState.choices), **dict(State.choices)}
+#: Values that say where a row is, not what was done.
+_HIDDEN = frozenset({"action", "item", "mac"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +130,17 @@ def _row(entry: AuditEntry) -> Row:
 
 def _text(values: dict[str, Any] | None) -> str:
     shown = {name: value for name, value in (values or {}).items() if value not in (None, "")}
-    text = ", ".join(f"{name}: {_plain(value)}" for name, value in shown.items())
+    text = ", ".join(_value(name, value) for name, value in shown.items() if name not in _HIDDEN)
     return text if len(text) <= VALUES_MAX else f"{text[:VALUES_MAX]}…"
+
+
+def _value(name: str, value: object) -> str:
+    if name == "note":
+        return str(value)
+    if name == "incident":
+        return f"INC-{value}"
+    shown = _STATES.get(str(value), _plain(value)) if name in ("state", "outcome") else _plain(value)
+    return f"{_FIELDS.get(name, name)}: {shown}"
 
 
 def _plain(value: object) -> str:

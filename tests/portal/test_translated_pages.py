@@ -23,8 +23,8 @@ from tests.dashboard import world
 from tests.dashboard.test_pages import DATA, HANGUL, PAGES, Text
 
 pytestmark = pytest.mark.django_db
-#: Data of the world that happens to be a message too.
-NAMES = {"health", "Health", "no memory limit", "self-test"}
+#: Data of the world, and a symbol, that happen to be messages too.
+NAMES = {"health", "Health", "stop", "no memory limit", "self-test"}
 #: The product's and the languages' names are the same in both languages.
 SAME = ("봉화", "한국어")
 
