@@ -1,7 +1,7 @@
-"""What is audited wherever it is done: who came and went, what the admin logged, what moved an incident.
+"""What is audited wherever it is done: who came and went, what the admin logged, what alerts opened.
 
 An incident's events are recorded right after their transaction: one that holds several incidents must not
-also stand in the audit's line.
+also stand in the audit's line. What people do to an incident or a measure is recorded where it is done.
 """
 
 from __future__ import annotations
@@ -33,13 +33,10 @@ logger = logging.getLogger(__name__)
 
 SIGNED_IN, SIGNED_OUT, FAILED = "auth.sign_in", "auth.sign_out", "auth.sign_in_failed"
 _VERBS = {ADDITION: "admin.add", CHANGE: "admin.change", DELETION: "admin.delete"}
-#: Events of an incident that are deeds, of people or of Bonghwa itself.
+#: Events of an incident that are Bonghwa's own deeds, and notes.
 _DEEDS = {
     TimelineKind.OPENED: "incident.open",
     TimelineKind.REOPENED: "incident.reopen",
-    TimelineKind.STATE: "incident.move",
-    TimelineKind.IMPORTED: "report.import",
-    TimelineKind.CHECKLIST: "item.move",
     TimelineKind.NOTE: "incident.note",
 }
 #: Failed sign-ins recorded in a minute; the next one recorded says how many were left out.
@@ -156,22 +153,16 @@ def _shown(field: str, value: Any) -> Any:
 
 def _happened(instance: TimelineEvent, created: bool, raw: bool = False, **_signal: Any) -> None:
     action = _DEEDS.get(TimelineKind(instance.kind))
-    if action is None or not created or raw:
+    by_hand = instance.actor_id is not None and instance.kind == TimelineKind.REOPENED
+    if action is None or by_hand or not created or raw:
         return
     data = instance.data if isinstance(instance.data, dict) else {}
-    moved = "old" in data or "new" in data
-    field = str(data.get("field") or "state")
-    target = f"INC-{instance.incident.number}"
-    if instance.kind == TimelineKind.CHECKLIST:
-        target = f"{target} #{data.get('item')} {data.get('text', '')}"
     entry = partial(
         audit.record,
         action=action,
         actor=instance.actor,
-        target=target,
-        reason=instance.text or str(data.get("reason") or data.get("observed") or data.get("title") or ""),
-        before={field: data.get("old")} if moved else None,
-        after={field: data.get("new")} if moved else None,
+        target=f"INC-{instance.incident.number}",
+        reason=instance.text or str(data.get("title") or ""),
         at=instance.at,
     )
     transaction.on_commit(entry, robust=True)

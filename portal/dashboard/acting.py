@@ -24,7 +24,7 @@ from portal.monitoring import labels
 from portal.monitoring.models import RuntimeKind, Service
 from portal.operations import acting
 from portal.operations.models import ActionState, Helped, OperatorAction
-from portal.operations.permits import COUNTED, VERBS
+from portal.operations.permits import CHECK, COUNTED, VERBS
 
 #: Actions shown on a page, services offered on an incident's, and dependents named.
 SHOWN = 8
@@ -63,7 +63,8 @@ class Target:
 
 def of_service(service: Service) -> list[Done]:
     """Return its newest actions: one query."""
-    return [_done(one) for one in service.actions.select_related("incident")[:SHOWN]]
+    found = OperatorAction.objects.filter(service=service).select_related("incident")
+    return [_done(one) for one in found[:SHOWN]]
 
 
 def of_incident(incident: Incident) -> list[Done]:
@@ -132,7 +133,7 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         "word": verb_word(verb),
         "incident": incident,
         "reason_max": acting.REASON_MAX,
-        "reason_needed": verb != acting.CHECK,
+        "reason_needed": verb != CHECK,
         "early": acting.early(service, verb, now),
         "budget": settings.ACTION_BUDGET if verb in COUNTED else None,
         "recent": of_service(service),

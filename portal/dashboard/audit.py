@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from incidents.action_words import VERBS
-from incidents.models import AuditEntry
+from incidents.models import AuditEntry, ItemState, State
 from portal.dashboard.access import AUDIT, viewer_required
 
 PAGE = 50
@@ -32,11 +32,38 @@ WORDS = {
     "admin.delete": gettext_lazy("deleted in the administration"),
     "incident.open": gettext_lazy("incident opened"),
     "incident.reopen": gettext_lazy("incident reopened"),
-    "incident.move": gettext_lazy("incident changed"),
+    "incident.acknowledge": gettext_lazy("incident acknowledged"),
+    "incident.mitigate": gettext_lazy("incident mitigated"),
+    "incident.resolve": gettext_lazy("incident resolved"),
+    "incident.review": gettext_lazy("incident reviewed"),
+    "incident.unreview": gettext_lazy("review taken back"),
+    "incident.close": gettext_lazy("incident closed"),
+    "incident.merge": gettext_lazy("incident merged"),
+    "incident.split": gettext_lazy("incident split"),
+    "incident.severity": gettext_lazy("severity set"),
+    "incident.lead": gettext_lazy("lead set"),
+    "incident.impact": gettext_lazy("start of the impact corrected"),
+    "incident.star": gettext_lazy("event taken into the report"),
+    "incident.unstar": gettext_lazy("event taken out of the report"),
+    "evidence.download": gettext_lazy("evidence downloaded"),
     "incident.note": gettext_lazy("note written"),
     "item.add": gettext_lazy("measure added"),
-    "item.move": gettext_lazy("measure changed"),
+    "item.change": gettext_lazy("measure changed"),
+    "item.delete": gettext_lazy("measure deleted"),
+    "item.assign": gettext_lazy("measure assigned"),
+    "item.verify": gettext_lazy("measure verified by button"),
+    "item.claim": gettext_lazy("measure claimed"),
+    "item.reopen": gettext_lazy("measure reopened"),
+    "item.waive": gettext_lazy("measure waived"),
+    "item.verified": gettext_lazy("measure verified"),
+    "item.failing": gettext_lazy("measure fails"),
+    "item.stale": gettext_lazy("measure out of date"),
+    "pack.apply": gettext_lazy("pack of measures applied"),
     "report.import": gettext_lazy("report imported"),
+    "report.lock": gettext_lazy("report signed off and locked"),
+    "report.reopen": gettext_lazy("report opened again"),
+    "report.accept": gettext_lazy("new draft's row accepted"),
+    "report.cause": gettext_lazy("root cause chosen"),
     "alert.acknowledge": gettext_lazy("alert acknowledged"),
     "alert.silence": gettext_lazy("alert silenced"),
     "alarm.self_test": gettext_lazy("self-test begun"),
@@ -56,6 +83,20 @@ _OUTCOMES = {
     "not_helped": gettext_lazy("did not help"),
     "no_data": gettext_lazy("no data"),
 }
+
+_FIELDS = {
+    "address": gettext_lazy("address"),
+    "asked_by": gettext_lazy("asked by"),
+    "state": gettext_lazy("state"),
+    "outcome": gettext_lazy("outcome"),
+    "severity": gettext_lazy("severity"),
+    "until": gettext_lazy("until"),
+    "left_out": gettext_lazy("left out"),
+    "log": gettext_lazy("details"),
+}
+_STATES = {**_OUTCOMES, **dict(ItemState.choices), **dict(State.choices)}
+#: Values that say where a row is, not what was done.
+_HIDDEN = frozenset({"action", "item", "mac"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +157,17 @@ def _row(entry: AuditEntry) -> Row:
 
 def _text(values: dict[str, Any] | None) -> str:
     shown = {name: value for name, value in (values or {}).items() if value not in (None, "")}
-    text = ", ".join(f"{name}: {_plain(value)}" for name, value in shown.items())
+    text = ", ".join(_value(name, value) for name, value in shown.items() if name not in _HIDDEN)
     return text if len(text) <= VALUES_MAX else f"{text[:VALUES_MAX]}…"
+
+
+def _value(name: str, value: object) -> str:
+    if name == "note":
+        return str(value)
+    if name == "incident":
+        return f"INC-{value}"
+    shown = _STATES.get(str(value), _plain(value)) if name in ("state", "outcome") else _plain(value)
+    return f"{_FIELDS.get(name, name)}: {shown}"
 
 
 def _plain(value: object) -> str:

@@ -62,6 +62,7 @@ def service_rows(
             )
         )
     failing: dict[int | None, list[str]] = defaultdict(list)
+    down: list[tuple[int | None, str, str]]
     if probed is None:
         endpoints = Endpoint.objects.filter(enabled=True, ok=False)
         down = list(endpoints.values_list("service_id", "name", "detail")[:ALERTS_MAX])

@@ -18,14 +18,14 @@ from django.utils import timezone
 
 from gateway.models import FeedKey
 from incidents.models import ChecklistItem, Incident, Notification, VerificationRun
-from portal.monitoring.models import Alert, Endpoint, ProbeResult, RuleState
+from portal.monitoring.models import Alert, Endpoint, ProbeResult, RuleState, Service
 from tests.dashboard import world
 from tests.dashboard.test_pages import DATA, HANGUL, PAGES, Text
 
 pytestmark = pytest.mark.django_db
 EDITOR_PAGES = ("/incidents/import/", "/incidents/7/report/edit/")
-#: Data of the world that happens to be a message too.
-NAMES = {"health", "Health", "no memory limit", "self-test"}
+#: Data of the world, and a symbol, that happen to be messages too.
+NAMES = {"health", "Health", "stop", "no memory limit", "self-test"}
 #: The shipped pack is a row in the installation's language, as if a person had written it.
 PACK = ("재발 방지 6종", "재시도 폭주 장애에서 나온 여섯 가지 점검 항목")
 #: The product's and the languages' names are the same in both languages.
@@ -65,8 +65,13 @@ def pages(redis_client: redis.Redis) -> list[str]:
     VerificationRun.objects.create(item=item, at=now, outcome="fail", observed="", method="")
     RuleState.objects.create(rule=Alert.objects.get().rule, subject="x", sampled_at=now)
     ProbeResult.objects.create(endpoint=Endpoint.objects.get(name="ws"), at=now, ok=False)
-    own = [*(path.format(pk=service.pk) for path in PAGES), *EDITOR_PAGES, "/status/", "/admin/"]
-    return [*own, *admin_pages()]
+    own = [*(path.format(pk=service.pk) for path in PAGES), *EDITOR_PAGES, "/status/", "/audit/", "/admin/"]
+    return [*own, *asked(service), *admin_pages()]
+
+
+def asked(service: Service) -> list[str]:
+    """The questions before an action."""
+    return [f"/services/{service.pk}/act/{verb}/" for verb in ("restart", "check")]
 
 
 def admin_pages() -> Iterator[str]:
