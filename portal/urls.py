@@ -1,6 +1,7 @@
 """URLs: the portal's pages, the admin, the API and the gateway's HTTP paths."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from portal.api import api, documentation
@@ -13,5 +14,7 @@ urlpatterns = [
     path("api/docs", documentation, name="api-docs"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("metrics", metrics, name="metrics"),
+    # The admin's own refuses people who are not staff, and so leaves them signed in.
+    path("admin/logout/", LogoutView.as_view(next_page="login")),
     path("admin/", admin.site.urls),
 ]

@@ -30,7 +30,7 @@ def actions():
 
 
 def test_coming_and_going_is_recorded(client):
-    User.objects.create_user("alice", password="correct horse battery", is_staff=True)
+    User.objects.create_user("alice", password="correct horse battery")
     client.post("/login/", {"username": "alice", "password": "wrong"})
     client.post("/login/", {"username": "alice", "password": "correct horse battery"})
     client.post(reverse("admin:logout"))
@@ -39,6 +39,7 @@ def test_coming_and_going_is_recorded(client):
         ("auth.sign_in", "alice", "alice"),
         ("auth.sign_out", "alice", "alice"),
     ]
+    assert "_auth_user_id" not in client.session, "somebody who is not staff can sign out too"
     assert newest(action="auth.sign_in").after == {"address": "127.0.0.1"}
     assert "wrong" not in str(AuditEntry.objects.values())
 
