@@ -1,4 +1,8 @@
-"""What Django itself tells about people: who came and went, and what was changed in the admin."""
+"""What is audited wherever it is done: who came and went, what the admin logged, what alerts opened.
+
+An incident's events are recorded right after their transaction: one that holds several incidents must not
+also stand in the audit's line. What people do to an incident or a measure is recorded where it is done.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -14,19 +19,26 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import transaction
 from django.db.models import Model
 from django.db.models.signals import post_save
 from django.http import HttpRequest
 from django.utils import timezone
 
 from incidents import audit
-from incidents.models import AuditEntry
+from incidents.models import AuditEntry, TimelineEvent, TimelineKind
 from incidents.redaction import MASK
 
 logger = logging.getLogger(__name__)
 
 SIGNED_IN, SIGNED_OUT, FAILED = "auth.sign_in", "auth.sign_out", "auth.sign_in_failed"
 _VERBS = {ADDITION: "admin.add", CHANGE: "admin.change", DELETION: "admin.delete"}
+#: Events of an incident that are Bonghwa's own deeds, and notes.
+_DEEDS = {
+    TimelineKind.OPENED: "incident.open",
+    TimelineKind.REOPENED: "incident.reopen",
+    TimelineKind.NOTE: "incident.note",
+}
 #: Failed sign-ins recorded in a minute; the next one recorded says how many were left out.
 FAILED_PER_MINUTE = 60
 #: Words in the name of a field whose value is never copied.
@@ -39,6 +51,7 @@ def connect() -> None:
     user_logged_out.connect(_signed_out, dispatch_uid="audit.signed_out")
     user_login_failed.connect(_failed, dispatch_uid="audit.failed")
     post_save.connect(_changed, sender=LogEntry, dispatch_uid="audit.changed")
+    post_save.connect(_happened, sender=TimelineEvent, dispatch_uid="audit.happened")
 
 
 def _signed_in(request: HttpRequest | None, user: AbstractBaseUser, **_signal: Any) -> None:
@@ -136,3 +149,20 @@ def _values(entry: LogEntry) -> tuple[dict[str, Any] | None, dict[str, Any] | No
 
 def _shown(field: str, value: Any) -> Any:
     return MASK if value and any(word in field for word in _SECRET) else value
+
+
+def _happened(instance: TimelineEvent, created: bool, raw: bool = False, **_signal: Any) -> None:
+    action = _DEEDS.get(TimelineKind(instance.kind))
+    by_hand = instance.actor_id is not None and instance.kind == TimelineKind.REOPENED
+    if action is None or by_hand or not created or raw:
+        return
+    data = instance.data if isinstance(instance.data, dict) else {}
+    entry = partial(
+        audit.record,
+        action=action,
+        actor=instance.actor,
+        target=f"INC-{instance.incident.number}",
+        reason=instance.text or str(data.get("title") or ""),
+        at=instance.at,
+    )
+    transaction.on_commit(entry, robust=True)

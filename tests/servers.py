@@ -118,11 +118,20 @@ def postgres_port() -> Iterator[int]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(server, stdout=log, stderr=log, cwd="/")  # noqa: S603 - Debian's own programs
     try:
-        wait_until(lambda: listens(port), 20, "PostgreSQL accepts connections")
+        wait_until(lambda: _lets_in(port), 20, "PostgreSQL lets clients in")
         yield port
     finally:
         stop(process, timeout=10)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lets_in(port: int) -> bool:
+    """Whether the server has started: it listens before that, and turns clients away."""
+    try:
+        psycopg.connect(f"postgres://postgres@127.0.0.1:{port}/postgres", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import translation
 
 from incidents import outbox
+from incidents.action_words import action_sentence
 from incidents.models import Incident, State, TimelineEvent, TimelineKind
 from incidents.reports.layout import KST
 from incidents.reports.model import Extra
@@ -41,6 +42,8 @@ def sentence(event: TimelineEvent) -> str:
     if event.kind == TimelineKind.SIGNAL:
         words = outbox.describe(data.get("detail", {}))
         return f"{data.get('title', '')} ({words})" if words else str(data.get("title", ""))
+    if event.kind == TimelineKind.ACTION and "verb" in data:
+        return action_sentence(data)
     if event.kind == TimelineKind.EVIDENCE and event.evidence_id:
         return f"E{event.evidence_id} {data.get('subject', '')} {data.get('note', '')}".strip()
     names = ("title", "root_cause", "text", "observed", "collector", "error", "subject", "file", "old", "new")

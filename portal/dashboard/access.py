@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 
 VIEW = "dashboard.view_portal"
 OPERATE = "dashboard.operate"
+AUDIT = "incidents.view_auditentry"
 
 View = Callable[..., HttpResponseBase]
 

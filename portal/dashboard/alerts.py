@@ -9,12 +9,14 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from incidents import audit
 from incidents.models import Incident, State
 from portal.dashboard.access import OPERATE, viewer_required
 from portal.dashboard.data import STALE_AFTER_S, Level
@@ -155,7 +157,10 @@ def _act(request: HttpRequest, found: Alert) -> HttpResponse:
         messages.error(request, _("Give a reason; it is kept and shown."))
     elif request.POST.get("verb") == "acknowledge":
         try:
-            alerting.acknowledge(found, reason=reason, at=now, actor=actor)
+            with transaction.atomic():
+                alerting.acknowledge(found, reason=reason, at=now, actor=actor)
+                target = f"{found.rule.name} | {found.name}"
+                audit.record(action="alert.acknowledge", actor=actor, target=target, reason=reason, at=now)
         except ValueError:
             messages.info(request, _("The alert is closed already."))
         else:
@@ -185,5 +190,14 @@ def _silence(request: HttpRequest, found: Alert, reason: str, now: datetime) -> 
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
         return
-    row.save()
+    with transaction.atomic():
+        row.save()
+        audit.record(
+            action="alert.silence",
+            actor=row.created_by,
+            target=f"{row.rule_pattern} | {row.service_pattern}",
+            reason=reason,
+            after={"until": row.until},
+            at=now,
+        )
     messages.success(request, _("Silenced. What still fails at its end opens an incident then."))

@@ -26,12 +26,13 @@ Context = dict[str, Any]
 PANELS: dict[str, tuple[str, ...]] = {
     "dashboard": ("overall", "services", "events", "incidents", "gateway", "prevention"),
     "services": ("services", "collector"),
-    "service": ("service_head", "service_probes", "service_logs", "service_changes"),
+    "service": ("service_head", "service_actions", "service_probes", "service_logs", "service_changes"),
     "incidents": ("incident_list",),
     "incident": (
         "incident_head",
         "incident_related",
         "incident_changes",
+        "incident_actions",
         "incident_signals",
         "incident_messages",
         "incident_timeline",

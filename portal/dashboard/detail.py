@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from incidents.models import EXERCISE, TimelineEvent
-from portal.dashboard import changes, matrix, queries
+from portal.dashboard import acting, changes, matrix, queries
 from portal.dashboard.data import IncidentRow
 from portal.dashboard.timeline import Entry, entry
 from portal.monitoring.models import Service
@@ -26,7 +26,8 @@ def service(pk: int) -> Context | None:
     if found is None:
         return None
     now = timezone.now()
-    (row,) = queries.service_rows(now, [found]) or (queries.service_row(found, now),)
+    probed = list(found.endpoints.select_related("service", "prober").order_by("purpose", "name"))
+    (row,) = queries.service_rows(now, [found], probed) or (queries.service_row(found, now),)
     state = getattr(found, "state", None)
     return {
         "title": _("Service %(name)s") % {"name": found.name},
@@ -36,11 +37,11 @@ def service(pk: int) -> Context | None:
         "health_output": state.health_output if state else "",
         "inspect": _flat(state.inspect) if state else [],
         "templates": list(found.templates.order_by("-count")[:TEMPLATES_MAX]),
-        "matrix": matrix.build(
-            found.endpoints.select_related("service", "prober").order_by("purpose", "name"), now
-        ),
+        "matrix": matrix.build(probed, now),
         "incidents": _incidents_of(found.name),
         "changes": changes.of_service(found),
+        "actions": acting.of_service(found),
+        "targets": [acting.target(found)],
     }
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from incidents import duedates, duetexts
 from incidents.models import Evidence, Incident, Severity, TimelineEvent
 from incidents.related import Related, related
-from portal.dashboard import ledger, messages, options, queries, whatchanged
+from portal.dashboard import acting, ledger, messages, options, queries, whatchanged
 from portal.dashboard.timeline import Entry, entry
 
 Context = dict[str, Any]
@@ -55,6 +55,9 @@ def incident(number: int) -> Context | None:
         "report": _report(found),
         "items": queries.checklist(found),
         "window": found.resolve_after_s,
+        "actions": acting.of_incident(found),
+        "targets": acting.targets(found),
+        "gateway_slots": acting.slots(found),
     }
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 from kombu.exceptions import OperationalError
 
+from incidents import audit
 from portal.dashboard import matrix
 from portal.dashboard.access import OPERATE, viewer_required
 from portal.dashboard.data import Level
@@ -73,8 +74,16 @@ def _edit(request: HttpRequest, endpoint: Endpoint, initial: dict[str, str]) -> 
         return _page(request, form, status=422)
     if request.POST.get("verb") == "test":
         return _page(request, form, tried=_try(request, form.instance), status=200)
+    before = {name: form.initial.get(name) for name in form.changed_data} if endpoint.pk else None
     if not _save(form):
         return _page(request, form, status=409)
+    audit.record(
+        action="monitor.change" if before is not None else "monitor.add",
+        actor=request.user if request.user.is_authenticated else None,
+        target=str(endpoint),
+        before=before,
+        after={name: form.cleaned_data.get(name) for name in form.changed_data},
+    )
     messages.success(
         request, _("%(name)s is saved; its first result comes within seconds.") % {"name": endpoint}
     )

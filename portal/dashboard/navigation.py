@@ -9,7 +9,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from portal.dashboard.access import VIEW
+from portal.dashboard.access import AUDIT, VIEW
 
 
 def icon(request: HttpRequest) -> str:
@@ -20,6 +20,11 @@ def icon(request: HttpRequest) -> str:
 def may_view(request: HttpRequest) -> bool:
     """Whether the portal's pages are open to this person."""
     return request.user.has_perm(VIEW)
+
+
+def may_audit(request: HttpRequest) -> bool:
+    """Whether the audit is open to this person."""
+    return may_view(request) and request.user.has_perm(AUDIT)
 
 
 def is_staff(request: HttpRequest) -> bool:
@@ -40,6 +45,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ("messages", _("Messages"), "outbox"),
         ("feed", _("Feed"), "candlestick_chart"),
         ("feed-operations", _("Feed operations"), "lan"),
+        ("audit", _("Audit"), "fact_check"),
         ("watch", _("Bonghwa itself"), "visibility"),
     ]
     here = request.path
@@ -51,7 +57,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             "icon": symbol,
             "link": reverse(name),
             "active": active == reverse(name) and (name != "dashboard" or here == active),
-            "permission": may_view,
+            "permission": may_audit if name == "audit" else may_view,
         }
         for name, title, symbol in pages
     ]

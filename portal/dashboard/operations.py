@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from gateway.models import Outcome
+from incidents import audit
 from portal.dashboard import feed
 from portal.dashboard.access import OPERATE, viewer_required
 
@@ -62,6 +63,13 @@ def _end(request: HttpRequest, actor: User, seen: feed.Seen) -> HttpResponse:
     except redis.RedisError:
         messages.error(request, _("Redis does not answer; the connection was not ended."))
         return redirect("feed-operations")
+    audit.record(
+        action="feed.disconnect",
+        actor=actor,
+        target=f"{row.key_name or row.connection} {row.address}",
+        reason=row.reason,
+        after={"outcome": str(row.outcome), "may_return": row.may_return},
+    )
     if row.outcome == Outcome.DONE:
         messages.success(request, _("The client was disconnected."))
     elif row.outcome == Outcome.GONE:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from incidents import audit
 from incidents.queue import enqueue_verify
 from portal.dashboard.access import viewer_required
 from portal.operations import posture
@@ -39,6 +40,9 @@ def add(request: HttpRequest) -> HttpResponse:
         messages.info(request, _("That is not so any more; nothing was added."))
         return redirect("posture")
     item, is_new = made
+    if is_new:
+        finding = f"{check} {target}"
+        audit.record(action="item.add", actor=request.user, target=finding, after={"item": item.pk})
     if not is_new:
         messages.info(request, _("It is on the checklist already."))
     elif enqueue_verify([item.pk]):

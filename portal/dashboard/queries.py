@@ -41,8 +41,13 @@ def dashboard(now: datetime | None = None) -> Dashboard:
     )
 
 
-def service_rows(now: datetime, services: Iterable[Service] | None = None) -> tuple[ServiceRow, ...]:
-    """Return every watched service, worst first: three queries, four when ``services`` is not given."""
+def service_rows(
+    now: datetime, services: Iterable[Service] | None = None, probed: Iterable[Endpoint] | None = None
+) -> tuple[ServiceRow, ...]:
+    """Return every watched service, worst first: three queries, four when ``services`` is not given.
+
+    ``probed`` are the endpoints of ``services`` where the caller has them; that saves a query.
+    """
     if services is None:
         services = Service.objects.filter(enabled=True).select_related("state")[:SERVICES_MAX]
     alerts: dict[int | None, list[AlertRow]] = defaultdict(list)
@@ -57,8 +62,13 @@ def service_rows(now: datetime, services: Iterable[Service] | None = None) -> tu
             )
         )
     failing: dict[int | None, list[str]] = defaultdict(list)
-    endpoints = Endpoint.objects.filter(enabled=True, ok=False)
-    for service_id, name, detail in endpoints.values_list("service_id", "name", "detail")[:ALERTS_MAX]:
+    down: list[tuple[int | None, str, str]]
+    if probed is None:
+        endpoints = Endpoint.objects.filter(enabled=True, ok=False)
+        down = list(endpoints.values_list("service_id", "name", "detail")[:ALERTS_MAX])
+    else:
+        down = [(one.service_id, one.name, one.detail) for one in probed if one.enabled and one.ok is False]
+    for service_id, name, detail in down:
         failing[service_id].append(f"{name}: {in_words(detail)}" if detail else name)
     rows = [
         service_row(service, now, tuple(alerts[service.pk]), tuple(failing[service.pk]))

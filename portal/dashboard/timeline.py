@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
+from incidents.action_words import action_sentence
 from incidents.models import ItemState, Severity, State, TimelineEvent, TimelineKind
 from portal.dashboard.wording import duration
 
@@ -93,6 +94,8 @@ def _words(event: TimelineEvent) -> str:
         if data.get("reason"):
             parts.append(str(data["reason"]))
         return " · ".join(parts)
+    if event.kind == TimelineKind.ACTION and "verb" in data:
+        return action_sentence(data)
     if words := _of_people(event.kind, data):
         return words + (f" · {data['reason']}" if data.get("reason") else "")
     if event.kind == TimelineKind.EVIDENCE and event.evidence:

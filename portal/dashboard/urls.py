@@ -3,8 +3,10 @@
 from django.urls import path
 
 from portal.dashboard import (
+    acting,
     actions,
     alerts,
+    audit,
     charts,
     evidence,
     lifecycle,
@@ -23,6 +25,7 @@ urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("services/", pages.services, name="services"),
     path("services/<int:pk>/", pages.service, name="service"),
+    path("services/<int:pk>/act/<slug:verb>/", acting.act, name="service-act"),
     path("services/<int:pk>/chart/", charts.chart, name="service-chart"),
     path("services/<int:pk>/tail/", tail.start, name="tail-open"),
     path("services/<int:pk>/tail/<int:opening>/", tail.lines, name="tail-lines"),
@@ -34,6 +37,7 @@ urlpatterns = [
     path("incidents/<int:number>/evidence/<int:pk>/", evidence.one, name="evidence-file"),
     path("alerts/", pages.alerts, name="alerts"),
     path("alerts/<int:pk>/", alerts.alert, name="alert"),
+    path("audit/", audit.page, name="audit"),
     path("rules/", rules.rules, name="rules"),
     path("rules/<int:pk>/", rules.rule, name="rule"),
     path("monitors/", monitors.monitors, name="monitors"),

@@ -14,6 +14,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from incidents import audit
 from portal import deadman
 from portal.dashboard.access import operator_action, viewer_required
 from portal.dashboard.data import Level
@@ -110,6 +111,7 @@ def self_test(request: HttpRequest) -> HttpResponse:
     actor = request.user if isinstance(request.user, AbstractBaseUser) else None
     try:
         selftest.start(now=timezone.now(), by=actor)
+        audit.record(action="alarm.self_test", actor=actor, target="channels")
     except selftest.AlreadyRunning as error:
         messages.error(request, str(error))
     else:

@@ -103,7 +103,7 @@ def _refusal(service: Service, verb: str, reason: str, at: datetime) -> str:
         return _("Unknown action.")
     if not reason and verb != CHECK:
         return _("Give a reason; it is kept.")
-    if (other := service.actions.filter(state__in=UNDER_WAY).first()) is not None:
+    if (other := OperatorAction.objects.filter(service=service, state__in=UNDER_WAY).first()) is not None:
         given = {
             "who": other.username,
             "verb": verb_word(other.verb),
@@ -131,7 +131,9 @@ def too_early(service: Service, verb: str, at: datetime, but: int | None = None)
     """Return why ``verb`` is too early for ``service``. One query."""
     if verb not in COUNTED:
         return None
-    done = service.actions.filter(verb__in=COUNTED, requested_at__gt=at - WINDOW).exclude(pk=but)
+    done = OperatorAction.objects.filter(
+        service=service, verb__in=COUNTED, requested_at__gt=at - WINDOW
+    ).exclude(pk=but or 0)
     done = done.exclude(state__in=(ActionState.REFUSED, ActionState.FAILED))
     times = list(done.order_by("-requested_at").values_list("requested_at", flat=True)[:100])
     return too_soon(times, now=at, budget=settings.ACTION_BUDGET, spacing_s=settings.ACTION_SPACING)

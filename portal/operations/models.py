@@ -72,7 +72,7 @@ class OperatorAction(models.Model):
     """
 
     service = models.ForeignKey(
-        Service, models.SET_NULL, null=True, related_name="actions", verbose_name=_("service")
+        Service, models.SET_NULL, null=True, related_name="+", verbose_name=_("service")
     )
     service_name = models.CharField(_("service name"), max_length=200)
     incident = models.ForeignKey(

@@ -20,6 +20,7 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
+from incidents import audit
 from portal.monitoring import store
 from portal.monitoring.logs import safe_lines
 from portal.monitoring.models import RunState, Service
@@ -140,6 +141,7 @@ def open_tail(service: Service, user: User, *, at: datetime) -> TailOpening:
     opening = TailOpening.objects.create(
         at=at, user=user, username=user.get_username(), service=service, service_name=service.name
     )
+    audit.record(action="log.open", actor=user, target=service.name, at=at)
     logger.warning("live log of %s opened by user id %s", service.name, user.pk)
     store.client().set(_OPENING.format(opening=opening.pk), f"{user.pk}:{service.pk}", ex=LONGEST_S)
     return opening

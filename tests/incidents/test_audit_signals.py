@@ -98,3 +98,10 @@ def test_who_may_see_it():
         user = User.objects.create(username=name)
         user.groups.add(Group.objects.get(name=name))
         assert user.has_perm("incidents.view_auditentry") is may, name
+
+
+def test_what_an_alert_opens_is_recorded_once_it_is_so(django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        fire()
+        assert actions() == []
+    assert ("incident.open", "", "INC-1") in actions()

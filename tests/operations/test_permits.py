@@ -51,7 +51,8 @@ def test_three_restarts_in_thirty_minutes_with_growing_distance():
 
 @given(st.lists(st.floats(0, 3600), max_size=60), st.integers(1, 5), st.floats(0, 600))
 def test_whatever_the_presses_never_more_than_the_budget_in_a_window(gaps, budget, spacing):
-    now, done = NOW, []
+    now = NOW
+    done: list[datetime] = []
     for gap in gaps:
         now += timedelta(seconds=gap)
         refusal = too_soon(done, now=now, budget=budget, spacing_s=spacing)

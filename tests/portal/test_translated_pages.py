@@ -18,13 +18,13 @@ from django.utils import timezone
 
 from gateway.models import FeedKey
 from incidents.models import ChecklistItem, Incident, Notification, VerificationRun
-from portal.monitoring.models import Alert, Endpoint, ProbeResult, RuleState
+from portal.monitoring.models import Alert, Endpoint, ProbeResult, RuleState, Service
 from tests.dashboard import world
 from tests.dashboard.test_pages import DATA, HANGUL, PAGES, Text
 
 pytestmark = pytest.mark.django_db
-#: Data of the world that happens to be a message too.
-NAMES = {"health", "Health", "no memory limit", "self-test"}
+#: Data of the world, and a symbol, that happen to be messages too.
+NAMES = {"health", "Health", "stop", "no memory limit", "self-test"}
 #: The product's and the languages' names are the same in both languages.
 SAME = ("봉화", "한국어")
 
@@ -62,7 +62,19 @@ def pages(redis_client: redis.Redis) -> list[str]:
     VerificationRun.objects.create(item=item, at=now, outcome="fail", observed="", method="")
     RuleState.objects.create(rule=Alert.objects.get().rule, subject="x", sampled_at=now)
     ProbeResult.objects.create(endpoint=Endpoint.objects.get(name="ws"), at=now, ok=False)
-    return [*(path.format(pk=service.pk) for path in PAGES), "/status/", "/admin/", *admin_pages()]
+    return [
+        *(path.format(pk=service.pk) for path in PAGES),
+        "/status/",
+        "/audit/",
+        *asked(service),
+        "/admin/",
+        *admin_pages(),
+    ]
+
+
+def asked(service: Service) -> list[str]:
+    """The questions before an action."""
+    return [f"/services/{service.pk}/act/{verb}/" for verb in ("restart", "check")]
 
 
 def admin_pages() -> Iterator[str]:

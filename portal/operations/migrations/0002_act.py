@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 ('helped', models.CharField(blank=True, choices=[('yes', 'Helped'), ('no', 'Did not help'), ('no_data', 'No data')], max_length=10, verbose_name='effect')),
                 ('check_note', models.CharField(blank=True, max_length=300, verbose_name='seen then')),
                 ('incident', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='incidents.incident', verbose_name='incident')),
-                ('service', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='actions', to='monitoring.service', verbose_name='service')),
+                ('service', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='monitoring.service', verbose_name='service')),
                 ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='person')),
             ],
             options={

@@ -1,0 +1,174 @@
+"""``/audit/``: who did what, newest first, a page at a time. Viewers do not see it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+
+from incidents.action_words import VERBS
+from incidents.models import AuditEntry, ItemState, State
+from portal.dashboard.access import AUDIT, viewer_required
+
+PAGE = 50
+#: Characters of a filter, of the values shown, and actions offered in the list.
+FILTER_MAX = 100
+VALUES_MAX = 600
+ACTIONS_MAX = 200
+WORDS = {
+    "auth.sign_in": gettext_lazy("signed in"),
+    "auth.sign_out": gettext_lazy("signed out"),
+    "auth.sign_in_failed": gettext_lazy("sign-in failed"),
+    "admin.add": gettext_lazy("added in the administration"),
+    "admin.change": gettext_lazy("changed in the administration"),
+    "admin.delete": gettext_lazy("deleted in the administration"),
+    "incident.open": gettext_lazy("incident opened"),
+    "incident.reopen": gettext_lazy("incident reopened"),
+    "incident.acknowledge": gettext_lazy("incident acknowledged"),
+    "incident.mitigate": gettext_lazy("incident mitigated"),
+    "incident.resolve": gettext_lazy("incident resolved"),
+    "incident.review": gettext_lazy("incident reviewed"),
+    "incident.unreview": gettext_lazy("review taken back"),
+    "incident.close": gettext_lazy("incident closed"),
+    "incident.merge": gettext_lazy("incident merged"),
+    "incident.split": gettext_lazy("incident split"),
+    "incident.severity": gettext_lazy("severity set"),
+    "incident.lead": gettext_lazy("lead set"),
+    "incident.impact": gettext_lazy("start of the impact corrected"),
+    "incident.star": gettext_lazy("event taken into the report"),
+    "incident.unstar": gettext_lazy("event taken out of the report"),
+    "evidence.download": gettext_lazy("evidence downloaded"),
+    "incident.note": gettext_lazy("note written"),
+    "item.add": gettext_lazy("measure added"),
+    "item.change": gettext_lazy("measure changed"),
+    "item.delete": gettext_lazy("measure deleted"),
+    "item.assign": gettext_lazy("measure assigned"),
+    "item.verify": gettext_lazy("measure verified by button"),
+    "item.claim": gettext_lazy("measure claimed"),
+    "item.reopen": gettext_lazy("measure reopened"),
+    "item.waive": gettext_lazy("measure waived"),
+    "item.verified": gettext_lazy("measure verified"),
+    "item.failing": gettext_lazy("measure fails"),
+    "item.stale": gettext_lazy("measure out of date"),
+    "pack.apply": gettext_lazy("pack of measures applied"),
+    "report.import": gettext_lazy("report imported"),
+    "report.lock": gettext_lazy("report signed off and locked"),
+    "report.reopen": gettext_lazy("report opened again"),
+    "report.accept": gettext_lazy("new draft's row accepted"),
+    "report.cause": gettext_lazy("root cause chosen"),
+    "alert.acknowledge": gettext_lazy("alert acknowledged"),
+    "alert.silence": gettext_lazy("alert silenced"),
+    "alarm.self_test": gettext_lazy("self-test begun"),
+    "feed.disconnect": gettext_lazy("client disconnected"),
+    "monitor.add": gettext_lazy("monitor added"),
+    "monitor.change": gettext_lazy("monitor changed"),
+    "log.open": gettext_lazy("live log opened"),
+    "audit.prune": gettext_lazy("old entries removed"),
+    "audit.reanchor": gettext_lazy("end of the audit accepted"),
+}
+_OUTCOMES = {
+    "done": gettext_lazy("done"),
+    "failed": gettext_lazy("failed"),
+    "refused": gettext_lazy("refused"),
+    "unknown": gettext_lazy("outcome unknown"),
+    "helped": gettext_lazy("helped"),
+    "not_helped": gettext_lazy("did not help"),
+    "no_data": gettext_lazy("no data"),
+}
+
+_FIELDS = {
+    "address": gettext_lazy("address"),
+    "asked_by": gettext_lazy("asked by"),
+    "state": gettext_lazy("state"),
+    "outcome": gettext_lazy("outcome"),
+    "severity": gettext_lazy("severity"),
+    "until": gettext_lazy("until"),
+    "left_out": gettext_lazy("left out"),
+    "log": gettext_lazy("details"),
+}
+_STATES = {**_OUTCOMES, **dict(ItemState.choices), **dict(State.choices)}
+#: Values that say where a row is, not what was done.
+_HIDDEN = frozenset({"action", "item", "mac"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One entry in words."""
+
+    entry: AuditEntry
+    word: str
+    before: str
+    after: str
+
+
+@viewer_required
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    """Show a page of entries that match action, person and target: three queries."""
+    if not request.user.has_perm(AUDIT):
+        raise PermissionDenied
+    given = {name: request.GET.get(name, "").strip()[:FILTER_MAX] for name in ("action", "actor", "target")}
+    before = request.GET.get("before", "")
+    found = AuditEntry.objects.all()
+    if given["action"]:
+        found = found.filter(action=given["action"])
+    if given["actor"]:
+        found = found.filter(actor_name__iexact=given["actor"])
+    if given["target"]:
+        found = found.filter(target__icontains=given["target"])
+    if before.isascii() and before.isdigit() and len(before) < 18:
+        found = found.filter(seq__lt=int(before))
+    entries = list(found.order_by("-seq")[: PAGE + 1])
+    known = AuditEntry.objects.order_by("action").values_list("action", flat=True).distinct()[:ACTIONS_MAX]
+    chosen = {name: value for name, value in given.items() if value}
+    context = {
+        "title": _("Audit"),
+        "rows": [_row(entry) for entry in entries[:PAGE]],
+        "given": given,
+        "actions": [(name, word(name)) for name in known],
+        "filtered": bool(chosen),
+        "older": urlencode({**chosen, "before": entries[PAGE - 1].seq}) if len(entries) > PAGE else "",
+        "newest": urlencode(chosen) if before else None,
+    }
+    return render(request, "portal/audit.html", context)
+
+
+def word(action: str) -> str:
+    """Return an action in words; one that has none is shown as it is."""
+    if action in WORDS:
+        return str(WORDS[action])
+    kind, verb, outcome = (*action.split("."), "", "")[:3]
+    if kind not in ("service", "gateway") or verb not in VERBS:
+        return action
+    return f"{VERBS[verb]}: {_OUTCOMES[outcome]}" if outcome in _OUTCOMES else str(VERBS[verb])
+
+
+def _row(entry: AuditEntry) -> Row:
+    return Row(entry=entry, word=word(entry.action), before=_text(entry.before), after=_text(entry.after))
+
+
+def _text(values: dict[str, Any] | None) -> str:
+    shown = {name: value for name, value in (values or {}).items() if value not in (None, "")}
+    text = ", ".join(_value(name, value) for name, value in shown.items() if name not in _HIDDEN)
+    return text if len(text) <= VALUES_MAX else f"{text[:VALUES_MAX]}…"
+
+
+def _value(name: str, value: object) -> str:
+    if name == "note":
+        return str(value)
+    if name == "incident":
+        return f"INC-{value}"
+    shown = _STATES.get(str(value), _plain(value)) if name in ("state", "outcome") else _plain(value)
+    return f"{_FIELDS.get(name, name)}: {shown}"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
