@@ -76,7 +76,9 @@ def _of_occurrence(incident: Incident) -> QuerySet[Notification]:
 
 
 def _last(incident: Incident) -> Notification | None:
-    return _of_occurrence(incident).order_by("-created_at", "-pk").first()
+    # What is owed says nothing about how the incident is.
+    told = _of_occurrence(incident).exclude(kind=NotificationKind.DUE)
+    return told.order_by("-created_at", "-pk").first()
 
 
 def _follow(

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from incidents import duedates, notifications, services
+from incidents import duedates, followups, notifications, services
 from incidents.models import (
     ChecklistItem,
     ItemState,
@@ -96,3 +96,13 @@ def test_a_long_list_is_cut_and_counted(hook, loopback_is_listed):
     assert message is not None
     assert "… and 5 more" in message.content["en"][1]
     assert message.content["en"][1].count("measure ") == 10
+
+
+def test_a_reminder_of_late_measures_hides_no_change_of_an_open_incident():
+    incident = fire().incident
+    measure(incident, "메모리 제한", NOW.date() - DAY)
+    assert len(duedates.remind(now=NOW + timedelta(minutes=20))) == 1
+    fire("down|frontend", service="frontend", at=NOW + timedelta(minutes=30))
+
+    (message,) = followups.tell_changes(now=NOW + timedelta(minutes=40))
+    assert "frontend" in message.content["en"][1]
