@@ -141,6 +141,9 @@ def record_run(
     """Keep what a run saw and fold it into the item; a change of state goes to the incident's timeline."""
     mine = ChecklistItem.objects.select_for_update(of=("self",))
     fresh = mine.select_related("report__incident").get(pk=item.pk)
+    if any(getattr(fresh, name) != getattr(item, name) for name in ("verifier", "target", "parameters")):
+        # Edited while it was looked at: what was seen is of something else.
+        verdict = Verdict(Outcome.UNKNOWN, _("Somebody else changed the measure first."), verdict.method)
     run = VerificationRun.objects.create(
         item=fresh,
         at=now,

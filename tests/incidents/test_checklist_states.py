@@ -196,3 +196,12 @@ def test_who_moved_a_measure_and_why_is_in_the_audit(
         ("item.verify", "kim", ""),
         ("item.delete", "kim", ""),
     ]
+
+
+def test_what_was_seen_of_another_target_does_not_verify_an_item_that_was_edited_meanwhile(
+    item: ChecklistItem,
+) -> None:
+    ChecklistItem.objects.update(target="another")
+    run = checklist.record_run(item=item, verdict=Verdict(PASS, "x", "a look"), now=NOW)
+    item.refresh_from_db()
+    assert (run.outcome, item.state, item.known_at) == (UNKNOWN, ItemState.OPEN, None)
