@@ -36,7 +36,7 @@ RUNAWAY_CPU_S: Final = 10.0
 #: Longest fault, and longest wait for its end to be noticed (s); a drill ends within their sum and START_S.
 LONGEST_FAULT_S: Final = 120.0
 LONGEST_RECOVERY_S: Final = 90.0
-START_S: Final = 30.0
+START_S: Final = 60.0
 LONGEST_S: Final = LONGEST_FAULT_S + LONGEST_RECOVERY_S + START_S
 
 

@@ -38,6 +38,7 @@ def stage(
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 async def test_backoff_is_seen_and_its_absence_too(redis_client: redis.Redis) -> None:
     seen = await stage(RetryConfig(base=0.5, cap=4.0)).play()
     rules = {check.rule: check.met for check in judge(seen)}
