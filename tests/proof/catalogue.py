@@ -19,6 +19,8 @@ CLOSE_S = 60
 PROBE_INTERVAL_S = 60
 #: Windows of the rules about memory in a short run; the shipped ones are 30 and 10 minutes.
 SHORT_WINDOW_S = 120
+#: A leak goes on for so many seconds longer than its rule's window: to be found well first, and to be told.
+LEFT_S = 600
 GROWING, RUNS_OUT = "memory-growing", "memory-runs-out"
 HEALTHY = tuple(f"proof-healthy-{number}" for number in range(1, 10))
 
@@ -64,13 +66,22 @@ def restart(_world: World, container: Container) -> None:
     container.restart(timeout=2)
 
 
+def _leak(mib_per_min: float, mib: float, window_s: float) -> dict[str, str]:
+    """Return the environment of a leak that goes on for as long as its rule looks, and ends soon after."""
+    return {
+        "PROOF_LEAK_MIB_PER_MIN": f"{mib_per_min:g}",
+        "PROOF_LEAK_MIB": f"{mib:.0f}",
+        "PROOF_SECONDS": f"{window_s + LEFT_S:.0f}",
+    }
+
+
 def catalogue(windows: dict[str, float]) -> Sequence[Fault]:
     """Return every fault; ``windows`` are the seconds over which the rules about memory look."""
     growing, runs_out = windows[GROWING], windows[RUNS_OUT]
     rate = 60.0
-    unlimited = {"PROOF_LEAK_MIB_PER_MIN": f"{rate:g}", "PROOF_LEAK_MIB": f"{rate * (growing / 60 + 4):.0f}"}
+    unlimited = _leak(rate, rate * (growing / 60 + 4), growing)
     limit = rate * runs_out / 60 * 1.6
-    limited = {"PROOF_LEAK_MIB_PER_MIN": f"{rate:g}", "PROOF_LEAK_MIB": f"{limit * 0.85:.0f}"}
+    limited = _leak(rate, limit * 0.85, runs_out)
     return [
         Fault(
             key="hot-loop",
