@@ -51,6 +51,9 @@ def sign_off(
             raise ReviewRefused(why)
         _sign(held, actor, at)
         versions.keep(held, kind=VersionKind.SIGNED, at=at, actor=actor, reason=note)
+        # Every move locks the incident first and the audit last.
+        if held.incident.state == State.RESOLVED:
+            services.review(incident=held.incident, at=at, actor=actor, reason=note)
         audit.record(
             action="report.lock",
             actor=actor,
@@ -59,8 +62,6 @@ def sign_off(
             after={"version": held.revision},
             at=at,
         )
-        if held.incident.state == State.RESOLVED:
-            services.review(incident=held.incident, at=at, actor=actor, reason=note)
     return held
 
 
@@ -79,6 +80,8 @@ def reopen(*, report: Report, actor: AbstractBaseUser, at: datetime, reason: str
             raise ReviewRefused(_("The report is not signed off."))
         _sign(held, None, None)
         versions.keep(held, kind=VersionKind.REOPENED, at=at, actor=actor, reason=reason)
+        if held.incident.state == State.REVIEWED:
+            _back_to_resolved(held.incident, actor, at, reason)
         audit.record(
             action="report.reopen",
             actor=actor,
@@ -87,8 +90,6 @@ def reopen(*, report: Report, actor: AbstractBaseUser, at: datetime, reason: str
             after={"version": held.revision},
             at=at,
         )
-        if held.incident.state == State.REVIEWED:
-            _back_to_resolved(held.incident, actor, at, reason)
     return held
 
 
