@@ -14,7 +14,7 @@ def of_incident(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0006_report'),
+        ('incidents', '0011_report'),
     ]
 
     operations = [

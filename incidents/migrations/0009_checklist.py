@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0007_life_constraints'),
+        ('incidents', '0008_lifecycle_constraints'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0006_checklist_defaults'),
+        ('incidents', '0010_checklist_defaults'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

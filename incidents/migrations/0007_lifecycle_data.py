@@ -39,7 +39,7 @@ def unschedule(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("incidents", "0005_life"),
+        ("incidents", "0006_lifecycle"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
 

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('incidents', '0004_standing_items'),
-        ('operations', '0002_act'),
+        ('operations', '0002_actions'),
         ('django_celery_beat', '0019_alter_periodictasks_options'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

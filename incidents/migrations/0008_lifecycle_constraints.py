@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0006_life_data'),
+        ('incidents', '0007_lifecycle_data'),
     ]
 
     operations = [

@@ -64,7 +64,7 @@ def remove(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("incidents", "0005_checklist"),
+        ("incidents", "0009_checklist"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
 
