@@ -1,4 +1,7 @@
-"""Logging to standard output: plain lines or JSON, with every secret of the environment masked."""
+"""Logging to standard error, plain lines or JSON, with every secret of the environment masked.
+
+What a command prints for others to read has standard output for itself.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ def configure(options: dict[str, Any]) -> None:
                 "console": {
                     "class": "logging.StreamHandler",
                     "formatter": "json" if options.get("json") else "plain",
-                    "stream": "ext://sys.stdout",
+                    "stream": "ext://sys.stderr",
                 }
             },
             "root": {"handlers": ["console"], "level": options.get("level", "INFO")},

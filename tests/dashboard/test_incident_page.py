@@ -213,5 +213,5 @@ def test_the_page_without_its_report_keeps_to_its_queries(
         made = other(number=number)
         Incident.objects.filter(pk=made.pk).update(fingerprint=f"f{number}", recurrence_of=incident)
     Report.objects.all().delete()
-    with django_assert_max_num_queries(19):
+    with django_assert_max_num_queries(20):
         page(client)

@@ -25,7 +25,7 @@ def receiver() -> Iterator[Receiver]:
 
 def _play(product: Product) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "examples.outage", "--hold", "3"],
+        [sys.executable, "-m", "examples.outage", "--hold", "10"],
         cwd=ROOT,
         env=product.env,
         capture_output=True,

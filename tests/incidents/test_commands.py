@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.fixture
 def manage(tmp_path):
     """Run ``manage.py`` on a private, migrated database; returns exit code, output and errors."""
-    environment = {**os.environ, "DATA_DIR": str(tmp_path / "data"), "LANGUAGE_CODE": "en"}
+    own = {"DATA_DIR": str(tmp_path / "data"), "LANGUAGE_CODE": "en", "LOG_LEVEL": "WARNING"}
+    environment = {**os.environ, **own}
 
     def run(*arguments: str) -> tuple[int, bytes, str]:
         command = [sys.executable, "manage.py", *arguments]

@@ -120,7 +120,7 @@ def test_events_of_the_window_are_marked(watched: Service) -> None:
     def incident(number: int, opened: datetime, resolved: datetime | None, name: str = "api") -> None:
         Incident.objects.create(
             number=number, title="loop", slug="loop", fingerprint=f"service:docker:{name}",
-            opened_at=opened, resolved_at=resolved, state="resolved",
+            opened_at=opened, resolved_at=resolved, state="resolved" if resolved else "detected",
         )  # fmt: skip
 
     incident(1, NOW - 2 * HOUR, NOW - 30 * MINUTE)
