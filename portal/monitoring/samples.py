@@ -180,7 +180,14 @@ def _memory_slope(state: ServiceState, window_s: float) -> float | None:
     if state.memory_limit_bytes:
         return 0.0
     grown = trend(state.memory_points, window_s=window_s)
-    return None if grown is None else grown.per_minute
+    if grown is None:
+        return 0.0 if _is_young(state, window_s) else None
+    return grown.per_minute
+
+
+def _is_young(state: ServiceState, window_s: float) -> bool:
+    """Whether it started within the window, over which it therefore grew nothing: a restart ends a leak."""
+    return state.started_at is not None and (state.at - state.started_at).total_seconds() < window_s
 
 
 def _memory_left(state: ServiceState, window_s: float) -> float | None:
@@ -189,7 +196,7 @@ def _memory_left(state: ServiceState, window_s: float) -> float | None:
         return PLENTY_MIN
     grown = trend(state.memory_points, window_s=window_s)
     if grown is None:
-        return None
+        return PLENTY_MIN if _is_young(state, window_s) else None
     limit = state.memory_limit_bytes / MIB
     if grown.per_minute <= 0 or grown.last < HALF_FULL * limit:
         return PLENTY_MIN

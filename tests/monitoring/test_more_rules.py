@@ -46,6 +46,22 @@ def test_a_leak_without_a_limit_fires_after_its_half_hour_and_not_before() -> No
     assert incident().severity == "warning"
 
 
+@pytest.mark.parametrize(("rule", "limit"), [("memory-growing", None), ("memory-runs-out", 4000 * MIB)])
+def test_a_restart_ends_a_leak_within_a_minute_and_a_gap_does_not(rule: str, limit: int | None) -> None:
+    only(rule)
+    stage = Stage()
+    grow(stage, 31, 110, limit=limit)
+    assert firing() == {rule}
+    for _sweep in range(24):
+        stage.sweep(error="no answer in time")
+    assert firing() == {rule}, "without data nothing closes"
+
+    restarted = inspected(memory_limit_bytes=limit, started_at=stage.at)
+    for _sweep in range(8):
+        stage.sweep(restarted, memory_bytes=100 * MIB)
+    assert firing() == set()
+
+
 def test_slow_growth_and_a_restart_are_no_leak() -> None:
     only("memory-growing")
     grow(Stage("slow"), 31, 40)
