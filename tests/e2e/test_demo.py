@@ -36,14 +36,19 @@ def _play(product: Product) -> str:
     return done.stdout
 
 
-def _wait_for_the_closing_message(receiver: Receiver) -> None:
-    wait_until(lambda: len(receiver.messages) >= 2, 30, "the message that it is over")
+def _told(receiver: Receiver, besides: str) -> list[str]:
+    """Return the messages that came, but for those that name ``besides``."""
+    told = [f"{one['title']} {one['message']}" for one in receiver.messages]
+    return [one for one in told if not (besides and besides in one)]
+
+
+def _wait_for_the_closing_message(receiver: Receiver, besides: str = "") -> None:
+    wait_until(lambda: len(_told(receiver, besides)) >= 2, 30, "the message that it is over")
 
 
 def _assert_told_once(receiver: Receiver, besides: str = "") -> None:
     """Hold that two messages came, not counting those that name ``besides``."""
-    told = [f"{one['title']} {one['message']}" for one in receiver.messages]
-    titles = [one for one in told if not (besides and besides in one)]
+    titles = _told(receiver, besides)
     assert len(titles) == 2, titles
     assert all("api-gateway" in title for title in titles), titles
 
@@ -75,12 +80,12 @@ def test_without_an_engine_the_same_outage_is_a_process(tmp_path: Path, receiver
     try:
         product.start()
         printed = _play(product)
-        _wait_for_the_closing_message(receiver)
+        # The missing Engine is told too, once it has been silent for a minute.
+        _wait_for_the_closing_message(receiver, besides="collector-broken")
         assert "api-gateway" not in product.pids()
         assert not list((tmp_path / "data" / "processes").glob("api-gateway*"))
     finally:
         product.close()
 
     assert "a process" in printed
-    # The missing Engine is told too, once it has been silent for a minute.
     _assert_told_once(receiver, besides="collector-broken")
