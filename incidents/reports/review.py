@@ -9,8 +9,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from incidents import audit, services
-from incidents.errors import IncidentChanged, ReportChanged, ReviewRefused
-from incidents.models import Incident, Report, Severity, State, TimelineKind, VersionKind
+from incidents.errors import ReportChanged, ReviewRefused
+from incidents.models import Incident, Report, Severity, State, VersionKind
 from incidents.reports import versions
 
 #: Severities whose report only somebody else than the incident's lead may sign off.
@@ -81,7 +81,8 @@ def reopen(*, report: Report, actor: AbstractBaseUser, at: datetime, reason: str
         _sign(held, None, None)
         versions.keep(held, kind=VersionKind.REOPENED, at=at, actor=actor, reason=reason)
         if held.incident.state == State.REVIEWED:
-            _back_to_resolved(held.incident, actor, at, reason)
+            # Not services.resolve: the outage ended before and nobody is to be told again that it did.
+            services.unreview(incident=held.incident, at=at, actor=actor, reason=reason)
         audit.record(
             action="report.reopen",
             actor=actor,
@@ -100,23 +101,3 @@ def _held(report: Report) -> Report:
 def _sign(report: Report, actor: AbstractBaseUser | None, at: datetime | None) -> None:
     report.signed_at, report.signed_by_id = at, actor.pk if actor else None
     report.save(update_fields=["signed_at", "signed_by"])
-
-
-def _back_to_resolved(incident: Incident, actor: AbstractBaseUser, at: datetime, reason: str) -> None:
-    # Not services.resolve: the outage ended before and nobody is to be told again that it did.
-    won = Incident.objects.filter(pk=incident.pk, state=State.REVIEWED).update(
-        state=State.RESOLVED, reviewed_at=None
-    )
-    if not won:
-        raise IncidentChanged(_("Somebody else changed the incident first."))
-    incident.state, incident.reviewed_at = State.RESOLVED, None
-    services.record(
-        incident=incident,
-        kind=TimelineKind.STATE,
-        at=at,
-        actor=actor,
-        field="state",
-        old=State.REVIEWED.value,
-        new=State.RESOLVED.value,
-        reason=reason,
-    )
