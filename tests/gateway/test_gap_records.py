@@ -148,8 +148,8 @@ async def test_a_redis_that_is_away_for_less_than_a_status_leaves_a_gap(simulato
             async with gateway(config_for(simulator), url):
                 await desk.rows(2)
                 client.save()
-                stop(valkey)
-                valkey = start_valkey(tmp_path, port)
+                await asyncio.to_thread(stop, valkey)
+                valkey = await asyncio.to_thread(start_valkey, tmp_path, port)
                 (gap,) = await gaps(desk)
                 assert (gap.topics, gap.reason) == ((TOPIC,), "redis")
     finally:
@@ -173,10 +173,10 @@ async def test_after_a_redis_that_died_and_came_back_the_client_is_still_there_a
                 await desk.told(lambda status: status.topics == 2)
                 client.save()  # as a Redis with persistence does; feed tokens live there too
                 lost = time.time()
-                stop(valkey)
+                await asyncio.to_thread(stop, valkey)  # the gateway runs in this loop and has to notice
                 await feed.until("SYSTEM", within=20, message="reconnecting")
                 noticed = time.time()
-                valkey = start_valkey(tmp_path, port)
+                valkey = await asyncio.to_thread(start_valkey, tmp_path, port)
                 told = await feed.until("SYSTEM", within=40, code="B1008")
                 assert (told["topics"], told["count"], told["reason"]) == (
                     ["0B:000660", "0B:005930"],
