@@ -14,7 +14,7 @@ from tests import distribution
 from tests.browser import chromium
 from tests.engine import busybox_image, docker_client, docker_host
 from tests.require import IN_CI, require
-from tests.servers import nginx, postgres_port, postgres_url
+from tests.servers import migrated_postgres_url, nginx, postgres_port, postgres_url
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,6 +62,7 @@ __all__ = [
     "chromium",
     "docker_client",
     "docker_host",
+    "migrated_postgres_url",
     "nginx",
     "postgres_port",
     "postgres_url",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from tests.conditions import wait_until
+from tests.databases import migrated_postgres
 from tests.require import require
 from tests.services import free_port, stop
 
@@ -85,7 +87,7 @@ def nginx() -> Iterator[Callable[[int], int]]:
 def postgres_programs() -> Path | None:
     """Return the folder of the newest installed PostgreSQL server, or None; Debian keeps it out of PATH."""
     if found := shutil.which("initdb"):
-        return Path(found).parent
+        return Path(found).resolve().parent
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return folders[-1].parent if folders else None
 
@@ -121,6 +123,8 @@ def postgres_port() -> Iterator[int]:
         wait_until(lambda: _lets_in(port), 20, "PostgreSQL lets clients in")
         yield port
     finally:
+        # SIGINT is a fast shutdown, which does not wait for clients that forgot to leave.
+        os.kill(int((folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
         stop(process, timeout=10)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -141,3 +145,12 @@ def postgres_url(postgres_port: int) -> str:
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
     return f"{server}/{name}"
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_url: str) -> str:
+    """``DATABASE_URL`` of a new database as the migrations leave it."""
+    programs = postgres_programs()
+    assert programs is not None
+    migrated_postgres(postgres_url, programs)
+    return postgres_url

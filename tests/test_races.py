@@ -31,9 +31,7 @@ def _manage(environment: dict[str, str], *arguments: str) -> str:
 def _race(tmp_path: Path, database: dict[str, str]) -> tuple[list[bool], list[int]]:
     broker = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/9"
     environment = {**os.environ, **database, "DATA_DIR": str(tmp_path), "REDIS_URL": broker}
-    if database:
-        _manage(environment, "migrate", "--verbosity", "0")
-    else:
+    if not database:
         migrated(tmp_path / NAME)
     racers = start([["-m", "tests.races", str(ALERTS)]] * WORKERS, environment)
     answers = [racer.communicate(timeout=90)[0] for racer in racers]
@@ -52,8 +50,8 @@ def test_racing_workers_open_one_incident_on_sqlite(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_racing_workers_open_one_incident_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    opened, counts = _race(tmp_path, {"DATABASE_URL": postgres_url})
+def test_racing_workers_open_one_incident_on_postgresql(tmp_path: Path, migrated_postgres_url: str) -> None:
+    opened, counts = _race(tmp_path, {"DATABASE_URL": migrated_postgres_url})
 
     assert opened.count(True) == 1
     assert counts == [1, ALERTS, 1], "incidents, signals, messages"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import NAME, migrated
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -24,7 +26,8 @@ def manage(tmp_path):
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=90)  # noqa: S603 - our own program
         return done.returncode, done.stdout, done.stderr.decode()
 
-    assert run("migrate", "--verbosity", "0")[0] == 0
+    (tmp_path / "data").mkdir()
+    migrated(tmp_path / "data" / NAME)
     return run
 
 

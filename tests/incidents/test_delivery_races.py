@@ -34,9 +34,7 @@ def manage(environment, *arguments):
 def race(hook, folder, database):
     """Let three workers deliver at once while the receiver holds its answer; returns what each delivered."""
     environment = {**os.environ, "LANGUAGE_CODE": "en", **database, "DATA_DIR": str(folder)}
-    if database:
-        manage(environment, "migrate", "--verbosity", "0")
-    else:
+    if not database:
         migrated(folder / NAME)
     manage(environment, "shell", "--no-imports", "-c", FIRE)
     hook.go.clear()
@@ -55,6 +53,6 @@ def test_racing_workers_deliver_a_message_once_on_sqlite(hook, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_racing_workers_deliver_a_message_once_on_postgresql(hook, tmp_path, postgres_url):
-    assert race(hook, tmp_path, {"DATABASE_URL": postgres_url}) == (["0", "0", "1"], ["sent", "1"])
+def test_racing_workers_deliver_a_message_once_on_postgresql(hook, tmp_path, migrated_postgres_url):
+    assert race(hook, tmp_path, {"DATABASE_URL": migrated_postgres_url}) == (["0", "0", "1"], ["sent", "1"])
     assert (hook.calls, hook.titles) == (1, [OPENED])

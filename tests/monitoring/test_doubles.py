@@ -19,6 +19,7 @@ import pytest
 import redis
 
 from tests.conditions import wait_until
+from tests.databases import NAME, migrated
 from tests.incidents.hook import Hook, receiver
 from tests.monitoring.labs import ProcessLab, supervisord
 from tests.services import stop
@@ -66,7 +67,7 @@ class Site:
             **os.environ, "DATA_DIR": str(folder), "REDIS_URL": broker, "NOTIFY_URLS": hook.url,
             "LANGUAGE_CODE": "en", "DOCKER_HOST": "unix:///nowhere/sock",
         }  # fmt: skip
-        self.manage("migrate", "--verbosity", "0")
+        migrated(folder / NAME)
         self.manage("shell", "--no-imports", "-c", HURRY)
 
     def manage(self, *arguments: str) -> str:

@@ -44,9 +44,7 @@ def race(folder: Path, database: dict[str, str]) -> tuple[list[str], list[int]]:
     """Let the workers race; returns the rules that they opened and what the database holds then."""
     broker = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/8"
     environment = {**os.environ, **database, "DATA_DIR": str(folder), "REDIS_URL": broker}
-    if database:
-        manage(environment, "migrate", "--verbosity", "0")
-    else:
+    if not database:
         migrated(folder / NAME)
     manage(environment, "shell", "--no-imports", "-c", KNOWN)
     racers = start([["-m", "tests.monitoring.racer"]] * WORKERS, environment)
@@ -67,5 +65,7 @@ def test_racing_workers_count_each_sample_once_on_sqlite(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_racing_workers_count_each_sample_once_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    assert race(tmp_path, {"DATABASE_URL": postgres_url}) == (OPENED, HELD)
+def test_racing_workers_count_each_sample_once_on_postgresql(
+    tmp_path: Path, migrated_postgres_url: str
+) -> None:
+    assert race(tmp_path, {"DATABASE_URL": migrated_postgres_url}) == (OPENED, HELD)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conditions import wait_until
+from tests.databases import NAME, migrated
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.slow
@@ -70,7 +71,8 @@ def shell(environment: dict[str, str], code: str) -> str:
 def race(folder: Path, database: dict[str, str]) -> list[Any]:
     """Kill one worker in the middle of the backlog, let three finish it together; return what is stored."""
     environment = {**os.environ, **database, "DATA_DIR": str(folder)}
-    shell(environment, "from django.core.management import call_command as c; c('migrate', verbosity=0)")
+    if not database:
+        migrated(folder / NAME)
     shell(environment, FILL)
     workers = [
         subprocess.Popen(command(ROLL), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
@@ -100,5 +102,5 @@ def test_each_window_has_one_row_on_sqlite(tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
-def test_each_window_has_one_row_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    assert race(tmp_path, {"DATABASE_URL": postgres_url}) == EXPECTED
+def test_each_window_has_one_row_on_postgresql(tmp_path: Path, migrated_postgres_url: str) -> None:
+    assert race(tmp_path, {"DATABASE_URL": migrated_postgres_url}) == EXPECTED

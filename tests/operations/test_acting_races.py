@@ -55,14 +55,11 @@ def test_one_is_done_and_the_others_are_told_who_pressed_on_sqlite(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_one_is_done_and_the_others_are_told_who_pressed_on_postgresql(tmp_path, postgres_url):
+def test_one_is_done_and_the_others_are_told_who_pressed_on_postgresql(tmp_path, migrated_postgres_url):
     environment = {
         **os.environ,
         "DATA_DIR": str(tmp_path),
-        "DATABASE_URL": postgres_url,
+        "DATABASE_URL": migrated_postgres_url,
         "LANGUAGE_CODE": "en",
     }
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True
-    )
     race(environment)

@@ -34,6 +34,7 @@ from portal.operations import drill_compare, drill_play, drills
 from portal.operations.drill_verifiers import newest
 from portal.operations.models import DrillRun, DrillState
 from tests.conditions import wait_until
+from tests.databases import NAME, migrated
 from tests.gateway.test_drill_plan import GOOD, tries
 
 pytestmark = pytest.mark.django_db
@@ -217,7 +218,7 @@ def test_a_drill_by_hand_plays_and_leaves_nothing_of_the_gateway_behind(
             check=False,
         )
 
-    assert manage("migrate", "-v0").returncode == 0
+    migrated(tmp_path / NAME)
     process = subprocess.Popen(
         [sys.executable, "manage.py", "drill", "bad-token", "--json"],
         cwd=settings.BASE_DIR,
