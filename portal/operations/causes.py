@@ -1,4 +1,4 @@
-"""What changed around a checklist item's target: its configuration, and the alert rules."""
+"""What changed around a checklist item: its target's configuration, alert rules, the gateway's settings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 from incidents.registry import ChangeSeen
 from portal.monitoring.models import ConfigSnapshot, Rule
 from portal.monitoring.snapshots import differences
+from portal.operations.drill_verifiers import SHOWS
+from portal.operations.models import DrillKind, DrillRun, DrillState
 
 #: Rows of history that are read.
 MAX_ROWS = 50
 #: Verifiers that look at the alert rules.
 OF_RULES = frozenset({"alert.armed", "posture.rule"})
+#: The variable of each retry setting that has another name than its own.
+_VARIABLES = {"base": "GATEWAY_RETRY_BASE", "cap": "GATEWAY_RETRY_CAP"}
 
 
 def of_configuration(_verifier: str, target: str, since: datetime, until: datetime) -> list[ChangeSeen]:
@@ -39,6 +43,30 @@ def of_rules(verifier: str, _target: str, since: datetime, until: datetime) -> l
         return []
     rows = Rule.history.filter(history_date__gt=since, history_date__lte=until)
     return [change for row in rows.select_related("history_user")[:MAX_ROWS] for change in _of_row(row)]
+
+
+def of_drills(verifier: str, _target: str, since: datetime, until: datetime) -> list[ChangeSeen]:
+    """Return which retry settings differ between the last drill that passed and the newest, failed one."""
+    if verifier not in SHOWS:
+        return []
+    ended = DrillRun.objects.filter(drill=DrillKind.RETRY_STORM, ended_at__lte=until)
+    failed = ended.filter(state__in=(DrillState.PASSED, DrillState.FAILED)).first()
+    if failed is None or failed.state != DrillState.FAILED or not since < (failed.ended_at or since):
+        return []
+    passed = ended.filter(state=DrillState.PASSED).first()
+    if passed is None:
+        return []
+    before, after = (run.figures.retry if run.figures else {} for run in (passed, failed))
+    return [
+        ChangeSeen(
+            what=_VARIABLES.get(name, f"GATEWAY_{name.upper()}"),
+            before=f"{before[name]:g}",
+            after=f"{value:g}",
+            at=failed.started_at,
+        )
+        for name, value in sorted(after.items())
+        if name in before and before[name] != value
+    ]
 
 
 def _of_row(row: Any) -> Iterator[ChangeSeen]:
