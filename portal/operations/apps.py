@@ -39,4 +39,4 @@ class OperationsConfig(AppConfig):
         causes = import_module("portal.operations.causes")
         registry.register_explainer("configuration", causes.of_configuration)
         registry.register_explainer("rules", causes.of_rules)
-        registry.register_explainer("drills", causes.of_drills)
+        registry.register_explainer("gateway", causes.of_gateway)

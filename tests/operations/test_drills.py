@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from gateway.config import RetryConfig
 from gateway.drills.plan import Measured
 from incidents.checklist import verify_items
 from incidents.models import (
@@ -30,6 +31,7 @@ from incidents.models import (
 )
 from incidents.registry import verifiers
 from incidents.reports.importing import import_text
+from portal.monitoring import gateway, policies
 from portal.operations import drill_compare, drill_play, drills
 from portal.operations.drill_verifiers import newest
 from portal.operations.models import DrillRun, DrillState
@@ -195,13 +197,21 @@ def test_a_retry_storm_is_evidence_beside_the_checks_of_the_imported_items(
     assert states(seed) == [ItemState.VERIFIED] * 3
 
 
-def test_the_setting_that_made_a_drill_fail_is_named(seed: Incident) -> None:
-    played(replace(GOOD, retry={"base": 1.0, "cap": 60.0}))
-    played(replace(BAD, retry={"base": 0.0, "cap": 60.0}))
+def test_the_setting_that_made_a_drill_fail_is_named(seed: Incident, redis_client: redis.Redis) -> None:
+    began = timezone.now() - timedelta(minutes=5)
+    for minutes, base in ((0, 1.0), (1, 1.0), (2, 1.0), (4, 0.0)):
+        told(redis_client, RetryConfig(base=base))
+        gateway.samples(began + timedelta(minutes=minutes))
+        if minutes == 1:
+            DrillRun.objects.filter(pk=played().pk).update(ended_at=began)
+            VerificationRun.objects.update(at=began + timedelta(minutes=1))
+    played(BAD)
     verify_items(items=first_three(seed), now=timezone.now())
     for item in first_three(seed):
         (change,) = item.difference["changes"]
-        assert (change["what"], change["before"], change["after"]) == ("GATEWAY_RETRY_BASE", "1", "0")
+        assert change["what"] == "key-1 GATEWAY_RETRY_BASE"
+        assert (change["before"], change["after"]) == ("1.0", "0.0")
+    assert len(policies.read("key-1")) == 2, "the same settings again are no change"
 
 
 def test_a_drill_says_nothing_of_another_service_s_log(seed: Incident) -> None:
