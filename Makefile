@@ -19,6 +19,7 @@ help:
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
 	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
+	@echo "make prove-checklist  break and repair what the seed report's six measures are about: does each item see it?"
 	@echo "make soak         an hour of healthy load with deploys: is anything told that is no fault?"
 
 # ---- run ----
@@ -99,12 +100,15 @@ demo-outage: $(STAMP)
 
 # ---- proofs: each starts a product and containers of its own, and removes them ----
 
-.PHONY: prove-faults prove-outages soak
+.PHONY: prove-faults prove-outages prove-checklist soak
 prove-faults: $(DEV_STAMP)
 	@$(BIN)/python -m tests.proof faults $(ARGS)
 
 prove-outages: $(DEV_STAMP)
 	@$(BIN)/python -m tests.proof outages $(ARGS)
+
+prove-checklist: $(DEV_STAMP)
+	@$(BIN)/python -m pytest -q tests/operations/test_checklist_walk.py $(ARGS)
 
 soak: $(DEV_STAMP)
 	@$(BIN)/python -m tests.proof soak $(ARGS)

@@ -19,7 +19,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from incidents import audit, differences, registry
+from incidents import audit, differences, registry, witnesses
 from incidents.errors import IllegalMove, IncidentChanged
 from incidents.models import (
     ChecklistItem,
@@ -298,11 +298,12 @@ def _ask(item: ChecklistItem) -> Verdict:
         reason = _("No such verifier: %(name)s") % {"name": item.verifier}
         return Verdict(Outcome.UNKNOWN, reason, "", gone=True)
     try:
-        return verifier.check(item.target, {**verifier.defaults, **item.parameters})
+        own = verifier.check(item.target, {**verifier.defaults, **item.parameters})
     except Exception as error:
         # A verifier is another app's code: its failure says nothing about the target.
         logger.exception("Verifier %s failed on item %s", item.verifier, item.pk)
-        return Verdict(Outcome.UNKNOWN, f"{type(error).__name__}: {error}"[:500], item.verifier)
+        own = Verdict(Outcome.UNKNOWN, f"{type(error).__name__}: {error}"[:500], item.verifier)
+    return witnesses.joined(own, witnesses.heard(item), item.known_at)
 
 
 def _waived(item: ChecklistItem, now: datetime) -> bool:

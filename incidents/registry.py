@@ -16,6 +16,8 @@ from incidents.models.evidence import EvidenceKind
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
+    from incidents.models.checklist import ChecklistItem
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -67,6 +69,14 @@ class Verifier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What speaks about an item beside its verifier: what it showed, and since when that is known."""
+
+    verdict: Verdict
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSeen:
     """One change of a target's surroundings: what, from which value to which (empty is absent), and when."""
 
@@ -96,7 +106,11 @@ Follower = Callable[[list[str], datetime, datetime], Iterable[Captured]]
 #: Gets a verifier's name, the target, and a span of time; returns what changed in it that may have broken it.
 Explainer = Callable[[str, str, datetime, datetime], Sequence[ChangeSeen]]
 
+#: Gets an item that has a verifier; returns what else is known about it, or None.
+Witness = Callable[["ChecklistItem"], Statement | None]
+
 _verifiers: dict[str, Verifier] = {}
+_witnesses: dict[str, Witness] = {}
 _explainers: dict[str, Explainer] = {}
 _collectors: dict[str, Collector] = {}
 _followers: dict[str, Follower] = {}
@@ -133,6 +147,22 @@ def register_explainer(name: str, explainer: Explainer) -> None:
     if name in _explainers:
         raise ValueError(f"explainer {name!r} is registered already")
     _explainers[name] = explainer
+
+
+def register_witness(name: str, witness: Witness) -> None:
+    """Add evidence that counts beside an item's verifier.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _witnesses:
+        raise ValueError(f"witness {name!r} is registered already")
+    _witnesses[name] = witness
+
+
+def witnesses() -> Mapping[str, Witness]:
+    """Return the witnesses by name."""
+    return _witnesses
 
 
 def verifiers() -> Mapping[str, Verifier]:

@@ -157,8 +157,11 @@ def _items(run: DrillRun) -> list[ChecklistItem]:
     if run.incident_id is None:
         return []
     items = list(ChecklistItem.objects.filter(report__incident_id=run.incident_id)[:100])
+    of_gateway = any(item.verifier in drill_verifiers.OF_GATEWAY for item in items)
     for item in items:
         bound = item.verifier == drill_verifiers.NAME and item.parameters.get("drill") in (None, run.drill)
+        if run.drill == DrillKind.RETRY_STORM and item.verifier in drill_verifiers.SHOWS:
+            bound = item.verifier in drill_verifiers.OF_GATEWAY or of_gateway
         item.is_bound = bound  # type: ignore[attr-defined]
     return items
 

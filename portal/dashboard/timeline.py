@@ -94,6 +94,8 @@ def _words(event: TimelineEvent) -> str:
         if data.get("reason"):
             parts.append(str(data["reason"]))
         return " · ".join(parts)
+    if event.kind == TimelineKind.CHECKLIST and "new" in data:
+        return _of_item(data)
     if event.kind == TimelineKind.ACTION and "verb" in data:
         return action_sentence(data)
     if words := _of_people(event.kind, data):
@@ -102,6 +104,14 @@ def _words(event: TimelineEvent) -> str:
         return f"{event.evidence.get_kind_display()} {event.evidence.subject}".strip()
     values = [data[name] for name in data if name not in HIDDEN]
     return " · ".join(_value(value) for value in values if value not in ("", None, [], {}))
+
+
+def _of_item(data: dict[str, Any]) -> str:
+    """Return what became of a measure, what was seen of it, and what changed before it failed."""
+    moved = _("%(old)s → %(new)s") % {"old": _state(data.get("old")), "new": _state(data["new"])}
+    return " · ".join(
+        str(part) for part in (data.get("text"), moved, data.get("observed"), data.get("changed")) if part
+    )
 
 
 def _of_people(kind: str, data: dict[str, Any]) -> str:

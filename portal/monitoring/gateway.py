@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from django.conf import settings
 
 from gateway.status import FeedState, GatewayStatus, read_statuses
-from portal.monitoring import store
+from portal.monitoring import policies, store
 from portal.monitoring.logs import safe_line
 from portal.monitoring.models import RuleKind
 from portal.monitoring.samples import Sample
@@ -26,6 +26,7 @@ def samples(now: datetime) -> list[Sample]:
     slots = [key.slot for key in settings.GATEWAY_UPSTREAM.keys]
     found = {status.slot: status for status in read_statuses(store.client(), slots)}
     store.gateway_present([slot for slot in slots if slot in found])
+    policies.note(found.values(), now)
     live = [_sample(slot, found.get(slot), now) for slot in slots]
     return live + [more for sample in live for more in _states(sample, found.get(sample.name))]
 

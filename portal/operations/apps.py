@@ -34,6 +34,9 @@ class OperationsConfig(AppConfig):
         plugged = [import_module(f"portal.operations.{name}").VERIFIERS for name in MODULES]
         for verifier in chain(*plugged):
             registry.register_verifier(verifier)
+        drills = import_module("portal.operations.drill_verifiers")
+        registry.register_witness("drill", drills.beside)
         causes = import_module("portal.operations.causes")
         registry.register_explainer("configuration", causes.of_configuration)
         registry.register_explainer("rules", causes.of_rules)
+        registry.register_explainer("gateway", causes.of_gateway)

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateway.config import UpstreamConfig
-from gateway.drills.plan import PLANS, Drill, Measured
+from gateway.drills.plan import PLANS, Drill, Measured, Plan
 from gateway.drills.stage import DrillAborted, DrillBroken, Stage, settings_of_running
 from gateway.status import read_statuses
 from portal.monitoring import store
@@ -30,10 +30,11 @@ WRITE_EVERY = 2.0
 HIDDEN = ("KIWOOM_", "DATABASE_URL", "SECRET_KEY", "NOTIFY_", "CHANNEL_", "DEADMAN_")
 
 
-def play(run: DrillRun) -> DrillRun:
+def play(run: DrillRun, plans: Mapping[Drill, Plan] = PLANS) -> DrillRun:
     """Play ``run``, which this process has claimed, and write its result whatever happens."""
     try:
-        measured = _flood(run) if run.drill == DrillKind.LOG_FLOOD else asyncio.run(_play(run))
+        flood = run.drill == DrillKind.LOG_FLOOD
+        measured = _flood(run) if flood else asyncio.run(_play(run, plans[Drill(run.drill)]))
     except DrillAborted:
         drills.give_up(run, DrillState.ABORTED, timezone.now(), _("Ended before it had a result."))
     except (DrillBroken, OSError, redis.RedisError) as error:
@@ -46,7 +47,7 @@ def play(run: DrillRun) -> DrillRun:
     return run
 
 
-async def _play(run: DrillRun) -> Measured:
+async def _play(run: DrillRun, plan: Plan) -> Measured:
     config, whose = running_settings()
     written = 0.0
 
@@ -58,7 +59,7 @@ async def _play(run: DrillRun) -> Measured:
         return await sync_to_async(drills.beat)(run.pk, measured, timezone.now())
 
     stage = Stage(
-        PLANS[Drill(run.drill)],
+        plan,
         config,
         command=[sys.executable, str(settings.BASE_DIR / "manage.py"), "drill_rig", "--out"],
         environment=environment(os.environ),

@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 
 from gateway.drills.plan import Measured, judge
 from incidents import audit, checklist, services
-from incidents.models import ChecklistItem, Incident, ItemState, RunTrigger, TimelineKind
+from incidents.models import ChecklistItem, Incident, RunTrigger, TimelineKind
 from portal.monitoring.logs import safe_line
 from portal.operations import drill_compare, drill_flood, drill_verifiers
 from portal.operations.models import DrillKind, DrillRun, DrillState
@@ -125,21 +125,11 @@ def finish(run: DrillRun, measured: Measured, now: datetime) -> DrillRun:
     state = DrillState.PASSED if all(check.met for check in checks) else DrillState.FAILED
     figures = {"measured": measured.as_json(), "checks": [asdict(check) for check in checks]}
     if _end(run, state, now, **figures):
-        checklist.verify_items(items=bound_items(run.drill), now=now, trigger=RunTrigger.CHANGE)
-        _add_evidence(run, now)
+        items = bound_items(run.drill)
+        if run.drill == DrillKind.RETRY_STORM:
+            items += drill_verifiers.retry_items()
+        checklist.verify_items(items=items, now=now, trigger=RunTrigger.CHANGE)
     return run
-
-
-def _add_evidence(run: DrillRun, now: datetime) -> None:
-    """Keep what was seen with the items of the incident that the drill replays, each by its own part."""
-    if run.incident_id is None:
-        return
-    items = ChecklistItem.objects.filter(
-        report__incident_id=run.incident_id, verifier__in=drill_verifiers.SHOWS
-    ).exclude(state=ItemState.WAIVED)
-    for item in items[:ITEMS_MAX]:
-        if (verdict := drill_verifiers.shown(run, item.verifier)) is not None:
-            checklist.record_run(item=item, verdict=verdict, now=now, trigger=RunTrigger.CHANGE)
 
 
 def give_up(run: DrillRun, state: DrillState, now: datetime, detail: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
@@ -12,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from gateway.drills.plan import Measured
 from incidents.models import ChecklistItem, Incident, ItemState
+from incidents.reports.importing import import_text
 from portal.dashboard import contexts
 from portal.operations import drills
 from portal.operations.models import DrillRun, DrillState
@@ -104,6 +106,21 @@ def test_a_drill_becomes_the_evidence_of_an_item(operator: Client) -> None:
     item.refresh_from_db()
     assert (item.verifier, item.state) == ("gateway.drill", ItemState.VERIFIED)
     assert operator.post(f"/drills/{elsewhere.pk}/items/{item.pk}/").status_code == 404
+
+
+def test_a_retry_storm_needs_not_be_bound_to_what_it_speaks_about_anyway(
+    operator: Client, seed_report: Path
+) -> None:
+    text = seed_report.read_text(encoding="utf-8")
+    found = import_text(text=text, name=seed_report.name, now=timezone.now()).incident
+    run = played(incident=found)
+    page = operator.get(f"/drills/{run.pk}/", headers={"Accept-Language": "en"}).content.decode()
+    assert page.count("bound to this drill") == 3
+    assert page.count("Use as evidence for") == 3
+    other = drills.start(drill="mute", reason="a test", now=timezone.now(), by=None, incident=found)
+    drills.give_up(other, DrillState.ABORTED, timezone.now(), "")
+    page = operator.get(f"/drills/{other.pk}/", headers={"Accept-Language": "en"}).content.decode()
+    assert "bound to this drill" not in page
 
 
 def test_both_pages_are_live_and_a_missing_drill_is_404(operator: Client) -> None:

@@ -9,8 +9,10 @@ import pytest
 from django.utils import translation
 
 from gateway.status import FeedState
+from incidents.models import TimelineEvent, TimelineKind
 from portal.dashboard import wording
 from portal.dashboard.data import Dashboard, ServiceRow
+from portal.dashboard.timeline import entry
 from tests.dashboard.test_data import ALERT, NOW, WELL, incident, panel
 
 SICK = replace(
@@ -105,3 +107,18 @@ def view(**changes: object) -> Dashboard:
 )
 def test_the_overall_sentence_tells_the_worst_first(shown: Dashboard, text: str) -> None:
     assert wording.overall(shown) == text
+
+
+def test_a_measure_s_move_reads_the_same_in_whatever_order_its_values_are_stored() -> None:
+    values = {
+        "text": "Set limits",
+        "old": "verified",
+        "new": "failing",
+        "observed": "no memory limit",
+        "changed": "limits.memory_bytes 1073741824 → —",
+        "item": 4,
+    }
+    expected = "Set limits · Verified → Failing · no memory limit · limits.memory_bytes 1073741824 → —"
+    for order in (values, dict(sorted(values.items(), key=lambda one: (len(one[0]), one[0])))):
+        event = TimelineEvent(at=NOW, kind=TimelineKind.CHECKLIST, data=order)
+        assert entry(event).text == expected

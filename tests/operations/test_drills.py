@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from gateway.config import RetryConfig
 from gateway.drills.plan import Measured
 from incidents.checklist import verify_items
 from incidents.models import (
@@ -30,12 +31,14 @@ from incidents.models import (
 )
 from incidents.registry import verifiers
 from incidents.reports.importing import import_text
+from portal.monitoring import gateway, policies
 from portal.operations import drill_compare, drill_play, drills
 from portal.operations.drill_verifiers import newest
 from portal.operations.models import DrillRun, DrillState
 from tests.conditions import wait_until
 from tests.databases import NAME, migrated
 from tests.gateway.test_drill_plan import GOOD, tries
+from tests.operations.test_retry_verifiers import told
 
 pytestmark = pytest.mark.django_db
 STORM = {"drill": "retry-storm", "days": 30}
@@ -154,20 +157,69 @@ def test_a_failed_drill_opens_the_items_again_that_it_had_verified(seed: Inciden
     assert told == ["requested", "passed", "requested", "not_passed", "requested", "passed"]
 
 
-def test_a_retry_storm_is_evidence_for_the_part_it_shows(seed: Incident) -> None:
-    names = ("gateway.backoff", "gateway.attempt_limit", "logs.retry_level")
-    items = list(ChecklistItem.objects.filter(report__incident=seed).order_by("order", "pk")[:3])
-    for item, name in zip(items, names, strict=True):
-        item.verifier = name
-        item.save()
+def first_three(incident: Incident) -> list[ChecklistItem]:
+    """The seed's items on retries, as they are now."""
+    return list(ChecklistItem.objects.filter(report__incident=incident).order_by("order", "pk")[:3])
+
+
+def states(incident: Incident) -> list[str]:
+    """Their states."""
+    return [item.state for item in first_three(incident)]
+
+
+@pytest.mark.parametrize("compared", [True, False], ids=["compared with the incident", "by hand"])
+def test_a_retry_storm_is_evidence_beside_the_checks_of_the_imported_items(
+    seed: Incident, redis_client: redis.Redis, compared: bool
+) -> None:
+    incident = seed if compared else None
+    named = ["gateway.backoff", "gateway.attempt_limit", "logs.retry_level"]
+    assert [item.verifier for item in first_three(seed)] == named
+    played(incident=incident)  # no gateway runs here: what the drill shows is all there is
+    assert states(seed) == [ItemState.VERIFIED] * 3
+    assert "200" in first_three(seed)[1].observed, "each tells its own part"
+    again = verify_items(items=first_three(seed), now=timezone.now())
+    assert [run.outcome for run in again] == [Outcome.UNKNOWN] * 3, "the same pass again is no news"
+
+    told(redis_client)
+    run = played(BAD, incident=incident)
+    assert states(seed) == [ItemState.VERIFIED] * 3
+    verify_items(items=first_three(seed), now=timezone.now())
+    assert states(seed) == [ItemState.FAILING] * 3, "the settings are right, and yet it would hurt again"
+    for item in first_three(seed):
+        assert f"{run.pk}," in item.observed
+        assert "0.4" in item.observed, "the wait that was not kept"
+
+    mute = replace(GOOD, drill="mute", told={"stale": 90.0}, tries=())
+    played(mute, drill="mute", incident=incident)
+    assert states(seed) == [ItemState.FAILING] * 3, "a mute connection shows nothing of retries"
+    played(replace(GOOD, told_s=9.0), incident=incident)
+    assert states(seed)[:2] == [ItemState.VERIFIED] * 2, "their own checks pass, and it shows nothing against"
+    played(incident=incident)
+    assert states(seed) == [ItemState.VERIFIED] * 3
+
+
+def test_the_setting_that_made_a_drill_fail_is_named(seed: Incident, redis_client: redis.Redis) -> None:
+    began = timezone.now() - timedelta(minutes=5)
+    for minutes, base in ((0, 1.0), (1, 1.0), (2, 1.0), (4, 0.0)):
+        told(redis_client, RetryConfig(base=base))
+        gateway.samples(began + timedelta(minutes=minutes))
+        if minutes == 1:
+            DrillRun.objects.filter(pk=played().pk).update(ended_at=began)
+            VerificationRun.objects.update(at=began + timedelta(minutes=1))
+    played(BAD)
+    verify_items(items=first_three(seed), now=timezone.now())
+    for item in first_three(seed):
+        (change,) = item.difference["changes"]
+        assert change["what"] == "key-1 GATEWAY_RETRY_BASE"
+        assert (change["before"], change["after"]) == ("1.0", "0.0")
+    assert len(policies.read("key-1")) == 2, "the same settings again are no change"
+
+
+def test_a_drill_says_nothing_of_another_service_s_log(seed: Incident) -> None:
+    other = ChecklistItem.objects.create(text="its log", verifier="logs.retry_level", target="orders")
     played(BAD, incident=seed)
-    seen = {run.item.verifier: run.outcome for run in VerificationRun.objects.all()}
-    assert seen == dict(zip(names, (Outcome.FAIL, Outcome.PASS, Outcome.PASS), strict=True))
-    limit = VerificationRun.objects.get(item=items[1]).observed
-    assert "200" in limit, "its own part"
-    assert "0.4" not in limit, "and no other"
-    played(replace(GOOD, drill="mute", told={"stale": 90.0}, tries=()), drill="mute", incident=seed)
-    assert VerificationRun.objects.count() == 3, "a mute connection shows nothing of retries"
+    other.refresh_from_db()
+    assert (other.failures, other.checked_at) == (0, None)
 
 
 def test_the_seeds_own_numbers_are_compared(seed: Incident) -> None:
