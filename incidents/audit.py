@@ -133,11 +133,18 @@ def _committed(newest: Anchor) -> None:
 
 
 def _clean(text: str, most: int) -> str:
-    return str(redact(text)).encode("utf-8", "replace").decode()[:most].strip()
+    # Cut before masking too: what somebody sends may be longer than masking is worth.
+    return str(redact(text[: 4 * most])).encode("utf-8", "replace").decode()[:most].strip()
 
 
 def _values(given: Mapping[str, Any] | None) -> str:
     if given is None:
         return ""
-    text = json.dumps(redact(dict(given)), ensure_ascii=True, separators=(",", ":"), default=str)
+    text = _json(given)
+    if len(text) <= VALUES_MAX:
+        text = _json(redact(dict(given)))
     return text if len(text) <= VALUES_MAX else json.dumps({"dropped": f"{len(text)} characters"})
+
+
+def _json(given: Mapping[str, Any]) -> str:
+    return json.dumps(dict(given), ensure_ascii=True, separators=(",", ":"), default=str)

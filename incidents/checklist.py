@@ -15,7 +15,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -362,7 +362,10 @@ def _prune(item: ChecklistItem) -> None:
 
 
 def blocking(incident: Incident) -> list[ChecklistItem]:
-    """Return the P0 measures of an incident that are neither verified nor waived: one query."""
-    done = (ItemState.VERIFIED, ItemState.WAIVED)
-    items = ChecklistItem.objects.filter(report__incident=incident, priority=Priority.P0)
-    return list(items.exclude(state__in=done))
+    """Return the P0 measures of an incident that are neither verified nor waived: one query.
+
+    A waiver that ran out counts no more, whether or not the sweep has come by since.
+    """
+    ends = Q(waived_until=None) | Q(waived_until__gte=timezone.localdate())
+    done = Q(state=ItemState.VERIFIED) | (Q(state=ItemState.WAIVED) & ends)
+    return list(ChecklistItem.objects.filter(~done, report__incident=incident, priority=Priority.P0))

@@ -19,6 +19,8 @@ from incidents.timeline import record
 
 #: What somebody needs in order to lead an incident.
 LEAD_PERMISSION = "incidents.change_incident"
+#: Year before which no impact began: what is earlier is a slip, and no zone has the first hours of year 1.
+EARLIEST = 2000
 
 
 def change_severity(
@@ -95,10 +97,12 @@ def correct_impact(
     """Set when the impact began; the clocks are computed from it wherever they are shown.
 
     Raises:
-        NotAllowed: no reason, a time in the future, or one after the end.
+        NotAllowed: no reason, a time in the future or before :data:`EARLIEST`, or one after the end.
         IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
     """
     _need_reason(reason)
+    if started_at.year < EARLIEST:
+        raise NotAllowed(_("Give date and time as 2026-02-06 09:15."))
     if started_at > min(at, incident.resolved_at or at):
         raise NotAllowed(_("The impact cannot begin in the future or after its end."))
     old = incident.impact_started_at

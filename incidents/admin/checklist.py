@@ -31,6 +31,7 @@ from incidents.models import (
 
 #: Fields that only editors change.
 EDITED = ("text", "priority", *ItemForm.LOOKED_AT)
+WAIVER = frozenset({"waiver_reason", "waived_until"})
 #: States in which a measure still waits for somebody.
 WAITING = (ItemState.OPEN, ItemState.CLAIMED, ItemState.FAILING, ItemState.STALE)
 
@@ -136,7 +137,12 @@ class ChecklistItemAdmin(HistoryAdmin):
         """Open a measure again that is verified in another way now."""
         if not change and obj.due is None:
             obj.due = checklist.due_for(obj.priority, timezone.localdate())
+        waiver = WAIVER.intersection(form.changed_data) if change and obj.state == ItemState.WAIVED else set()
+        # A waiver that runs is extended as it was given: with its reason, by a person, in the audit.
+        form.changed_data = [name for name in form.changed_data if name not in waiver]
         super().save_model(request, obj, form, change)
+        if waiver and obj.state == ItemState.WAIVED and "incidents_checklistitem_waive" not in request.POST:
+            self.waive(request, obj)
         if change and set(form.changed_data) & set(ItemForm.LOOKED_AT):
             checklist.forget(item=obj, at=timezone.now(), actor=_person(request))
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -17,9 +16,12 @@ from unfold.admin import TabularInline
 from incidents import services
 from incidents.admin.base import LABELS, GuardedAdmin, action, display
 from incidents.errors import IncidentError
-from incidents.models import Incident, IncidentSignal, Report, Severity, State
+from incidents.models import Incident, IncidentSignal, Severity, State
 from incidents.reports import review
 from incidents.transitions import is_legal
+
+#: Fields that people write.
+EDITABLE = ("title", "severity", "lead", "impact_started_at", "resolve_after_s")
 
 
 class SignalInline(TabularInline):  # type: ignore[misc] # unfold carries no types
@@ -108,6 +110,14 @@ class IncidentAdmin(GuardedAdmin):
         """Incidents come from alerts and imports."""
         return False
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Incident | None = None) -> tuple[str, ...]:
+        """The start of the impact is for editors, and nothing of a closed incident is changed."""
+        if obj is not None and obj.state == State.CLOSED:
+            return (*self.readonly_fields, *EDITABLE)
+        if not request.user.has_perm("incidents.change_report"):
+            return (*self.readonly_fields, "impact_started_at")
+        return self.readonly_fields
+
     def get_actions_submit_line(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Show the buttons of legal moves only."""
         state = Incident.objects.filter(pk=object_id).values_list("state", flat=True).first()
@@ -177,13 +187,7 @@ class IncidentAdmin(GuardedAdmin):
     @action(description=gettext_lazy("Reviewed"), permissions=["review"])
     def review(self, request: HttpRequest, obj: Incident) -> None:
         """The report was reviewed: sign it off, which locks it."""
-        report = Report.objects.filter(incident=obj, signed_at=None).first()
-        user = request.user
-        if report is None or not isinstance(user, AbstractBaseUser):
-            self._move(request, obj, services.review)
-            return
-        done = _("INC-%(number)d was updated.") % {"number": obj.number}
-        self.act(request, done, lambda: review.sign_off(report=report, actor=user, at=timezone.now()))
+        self._move(request, obj, review.review_incident)
 
     @action(description=pgettext_lazy("incident", "Close"), permissions=["change"])
     def close_for_good(self, request: HttpRequest, obj: Incident) -> None:

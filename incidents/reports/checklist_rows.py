@@ -11,7 +11,7 @@ from incidents import registry
 from incidents.checklist import due_for, verifier_for
 from incidents.models import ChecklistItem, ItemState, Report
 from incidents.reports.layout import squeeze
-from incidents.reports.model import Document, Fix, Item
+from incidents.reports.model import Document, Item
 
 
 @transaction.atomic
@@ -27,10 +27,11 @@ def sync_import(report: Report, document: Document, shown: Document, today: date
         for item, translated in zip(stored, shown.checklist, strict=True):
             words[item.pk].add(translated.text)
     target = next(iter(report.incident.services), "")
+    fixes = [(_words(fix.change), fix.priority) for fix in document.fixes]
     for order, line in enumerate(document.checklist):
         known = next((one for one in stored if line.text in words[one.pk]), None)
         if known is None:
-            _create(report, line, order, priority=_priority(line, document.fixes), target=target, today=today)
+            _create(report, line, order, priority=_priority(line, fixes), target=target, today=today)
             continue
         stored.remove(known)
         state = _ticked(known.state, line.ticked)
@@ -78,13 +79,12 @@ def _ticked(state: str, ticked: bool) -> str:
     return ItemState.OPEN if not ticked and state == ItemState.CLAIMED else state
 
 
-def _priority(line: Item, fixes: Iterable[Fix]) -> str:
+def _priority(line: Item, fixes: Iterable[tuple[Sequence[str], str]]) -> str:
     """Return the priority of the code fix whose every word the line holds, else the line's own."""
     text = squeeze(line.text)
-    found = [fix.priority for fix in fixes if fix.change and _holds(text, fix.change)]
+    found = [priority for words, priority in fixes if words and all(word in text for word in words)]
     return min(found, default=line.priority)
 
 
-def _holds(text: str, change: str) -> bool:
-    words = [squeeze(word) for word in change.split()]
-    return bool(words) and all(word in text for word in words)
+def _words(change: str) -> list[str]:
+    return [squeeze(word) for word in change.split()]

@@ -83,7 +83,8 @@ def decode(raw: bytes, name: str) -> str:
             _("%(path)s is not UTF-8 (line %(line)d). Save it as UTF-8 and import it again.")
             % {"path": name, "line": line}
         ) from error
-    if text.count("\n") > MAX_LINES:
+    # A lone carriage return ends a line for the parser, too.
+    if text.count("\n") + text.count("\r") - text.count("\r\n") > MAX_LINES:
         raise ImportRefused(
             _("%(path)s has more than %(lines)d lines. Give the report alone, without logs.")
             % {"path": name, "lines": MAX_LINES}

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from incidents import audit, services
 from incidents.errors import ReportChanged, ReviewRefused
-from incidents.models import Incident, Report, Severity, State, VersionKind
+from incidents.models import Incident, Report, Severity, State, TimelineKind, VersionKind
 from incidents.reports import versions
 
 #: Severities whose report only somebody else than the incident's lead may sign off.
@@ -23,9 +23,32 @@ def may_sign(incident: Incident, actor: AbstractBaseUser) -> str:
     """Return why this person may not sign the report off now; empty when they may."""
     if incident.state not in OVER:
         return _("Resolve the incident first; its report is signed off afterwards.")
-    if incident.severity in SECOND_PERSON and incident.lead_id == actor.pk:
+    if incident.severity in SECOND_PERSON and _led(incident, actor):
         return _("A critical incident's report is signed off by somebody else than its lead.")
     return ""
+
+
+def _led(incident: Incident, actor: AbstractBaseUser) -> bool:
+    """Whether this person leads the incident or did in its last occurrence: giving it up is no way around."""
+    if incident.lead_id == actor.pk:
+        return True
+    led = incident.timeline.filter(kind=TimelineKind.LEAD, data__new=actor.get_username())
+    return led.filter(at__gte=incident.burning_since).exists()
+
+
+def review_incident(*, incident: Incident, actor: AbstractBaseUser, at: datetime, reason: str = "") -> None:
+    """Move an incident to reviewed: its report, if it has one, is signed off with it.
+
+    Raises:
+        As :func:`sign_off`.
+    """
+    report = Report.objects.filter(incident=incident).first()
+    if report is not None and not report.locked:
+        sign_off(report=report, actor=actor, at=at, note=reason)
+        return
+    if incident.state == State.RESOLVED and (why := may_sign(incident, actor)):
+        raise ReviewRefused(why)
+    services.review(incident=incident, at=at, actor=actor, reason=reason)
 
 
 def sign_off(

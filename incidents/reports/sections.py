@@ -317,6 +317,9 @@ def read_time(text: str) -> datetime | None:
         at = datetime(year, month, day, hour, minute, second, tzinfo=layout.KST)
     except ValueError:
         return None
+    # Near both ends of the calendar another zone has no such time.
+    if not 1970 <= year < 9999:
+        return None
     if match[7] in ("UTC", "Z"):
         return (at + layout.KST.utcoffset(None)).astimezone(layout.KST)
     return at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -103,13 +104,19 @@ def _sync(section: Section, report: Report, wanted: Sequence[Row], shown: Sequen
     if len(shown) == len(stored):
         for row, translated in zip(stored, shown, strict=True):
             contents[row.pk].append(translated)
-    free = list(stored)
+    saying: dict[Row, deque[StoredRow]] = {}
+    for row in stored:
+        for plain in contents[row.pk]:
+            saying.setdefault(plain, deque()).append(row)
+    taken: set[int] = set()
     matched: list[StoredRow | None] = []
     for plain in wanted:
-        same = next((one for one in free if plain in contents[one.pk]), None)
-        if same is not None:
-            free.remove(same)
-        matched.append(same)
+        rows = saying.get(plain, deque())
+        while rows and rows[0].pk in taken:
+            rows.popleft()
+        matched.append(rows[0] if rows else None)
+        taken |= {rows[0].pk} if rows else set()
+    free = [one for one in stored if one.pk not in taken]
     for order, (plain, known) in enumerate(zip(wanted, matched, strict=True)):
         if known is not None:
             _reorder(known, order)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateway.drills.plan import Measured
+from incidents.errors import IncidentError
 from incidents.models import REAL, ChecklistItem, Incident
 from portal.dashboard import feed_wording
 from portal.dashboard.access import operator_action, viewer_required
@@ -26,7 +27,8 @@ Context = dict[str, Any]
 
 #: Drills and incidents listed, and attempts shown of one drill.
 SHOWN, INCIDENTS, TRIES = 50, 50, 30
-CHANGE_ITEM = "incidents.change_checklistitem"
+#: How a measure is verified is for editors.
+CHANGE_ITEM = "incidents.add_checklistitem"
 LEVELS = {
     DrillState.RUNNING: Level.UNKNOWN,
     DrillState.PASSED: Level.OK,
@@ -238,8 +240,12 @@ def attach(request: HttpRequest, pk: int, item: int) -> HttpResponse:
         raise PermissionDenied
     found = get_object_or_404(DrillRun.objects.exclude(incident=None), pk=pk)
     row = get_object_or_404(ChecklistItem, pk=item, report__incident_id=found.incident_id)
-    drills.attach(row, found, by=_actor(request), now=timezone.now())
-    messages.success(request, _("The newest drill of this kind verifies the item from now on."))
+    try:
+        drills.attach(row, found, by=_actor(request), now=timezone.now())
+    except IncidentError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("The newest drill of this kind verifies the item from now on."))
     return redirect(f"{reverse('drill', kwargs={'pk': pk})}#items-title")
 
 

@@ -20,6 +20,7 @@ from incidents import services
 from incidents.errors import IncidentError, NotAllowed
 from incidents.evidence_files import PERMISSION as EDIT
 from incidents.models import Incident, TimelineEvent
+from incidents.reports import review
 from portal.dashboard.access import operator_action
 from portal.monitoring import alerting
 
@@ -33,7 +34,7 @@ MOVES: dict[str, Callable[..., Any]] = {
     "mitigate": services.mitigate,
     "resolve": services.resolve,
     "reopen": services.reopen_by_hand,
-    "review": services.review,
+    "review": review.review_incident,
     "unreview": services.unreview,
     "close": services.close,
 }
@@ -112,7 +113,8 @@ def _merge(request: HttpRequest, found: Incident, now: datetime, user: User, rea
 
 
 def _split(request: HttpRequest, found: Incident, now: datetime, user: User, reason: str) -> Incident:
-    chosen = {int(text) for text in request.POST.getlist("signal")[:SPLIT_MAX] if text.isdecimal()}
+    given = request.POST.getlist("signal")[:SPLIT_MAX]
+    chosen = {int(text) for text in given if text.isascii() and text.isdigit() and len(text) < 19}
     try:
         part = services.split(incident=found, signals=chosen, at=now, actor=user, reason=reason)
     except IntegrityError as error:

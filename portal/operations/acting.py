@@ -65,7 +65,7 @@ def request(
 ) -> OperatorAction:
     """Record what ``actor`` asks for and hand it to the ops worker.
 
-    Without ``incident``, the newest open incident of the service is taken.
+    Without an open ``incident``, the newest open incident of the service is taken.
 
     Raises:
         ActionRefused: another action is under way, the budget is spent, or something is missing.
@@ -74,7 +74,7 @@ def request(
     with transaction.atomic():
         # The queue: two who press at once come here one after the other.
         service = Service.objects.select_for_update().get(pk=service.pk)
-        incident = incident or _incident_of(service)
+        incident = _about(incident, service)
         refusal = _refusal(service, verb, reason, at)
         action = OperatorAction.objects.create(
             service=service,
@@ -134,7 +134,8 @@ def too_early(service: Service, verb: str, at: datetime, but: int | None = None)
     done = OperatorAction.objects.filter(
         service=service, verb__in=COUNTED, requested_at__gt=at - WINDOW
     ).exclude(pk=but or 0)
-    done = done.exclude(state__in=(ActionState.REFUSED, ActionState.FAILED))
+    # One that failed in the middle may have stopped the service, and counts.
+    done = done.exclude(state=ActionState.REFUSED).exclude(state=ActionState.FAILED, acted_at=None)
     times = list(done.order_by("-requested_at").values_list("requested_at", flat=True)[:100])
     return too_soon(times, now=at, budget=settings.ACTION_BUDGET, spacing_s=settings.ACTION_SPACING)
 
@@ -142,6 +143,16 @@ def too_early(service: Service, verb: str, at: datetime, but: int | None = None)
 def _incident_of(service: Service) -> Incident | None:
     open_now = Incident.objects.filter(REAL, state__in=OPEN_STATES).order_by("-number")[:200]
     return next((one for one in open_now if service.name in one.services), None)
+
+
+def _about(given: Incident | None, service: Service) -> Incident | None:
+    """Return the incident that an action belongs to: nothing is added to one that was closed or merged."""
+    if given is not None and given.is_open:
+        return given
+    found = _incident_of(service)
+    if found is not None or given is None or given.state == State.CLOSED or given.merged_into_id is not None:
+        return found
+    return given
 
 
 def _send(pk: int) -> None:
@@ -232,6 +243,9 @@ def perform(pk: int) -> None:
         ask(service, _order(action.verb, found.runtime_id), ACT_S)
     except RuntimeUnavailable as error:
         finish(pk, ActionState.UNKNOWN, str(error), evidence_note=evidence_note)
+        return
+    except ServiceMissing as error:
+        finish(pk, ActionState.FAILED, str(error), evidence_note=evidence_note, acted_at=None)
         return
     except RuntimeProblem as error:
         finish(pk, ActionState.FAILED, str(error), evidence_note=evidence_note)

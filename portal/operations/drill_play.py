@@ -27,7 +27,7 @@ from portal.operations.models import DrillKind, DrillRun, DrillState
 #: Seconds between two writes of the figures so far.
 WRITE_EVERY = 2.0
 #: Secrets and addresses of the real server; the session under drill gets none of them.
-HIDDEN = ("KIWOOM_", "DATABASE_URL", "SECRET_KEY", "NOTIFY_", "CHANNEL_", "DEADMAN_")
+HIDDEN = ("KIWOOM_", "DATABASE_URL", "SECRET_KEY", "AUDIT_KEY", "NOTIFY_", "CHANNEL_", "DEADMAN_")
 
 
 def play(run: DrillRun, plans: Mapping[Drill, Plan] = PLANS) -> DrillRun:
@@ -115,6 +115,7 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
         "KIWOOM_SECRET_KEY": "drill-secret",
         "KIWOOM_REST_URL": "",
         "KIWOOM_WS_URL": "",
+        "AUDIT_KEY": "",
         "DATABASE_URL": "sqlite://:memory:",
         "NOTIFY_URLS": "",
         "DEADMAN_URL": "",

@@ -162,10 +162,17 @@ def bound_items(drill: str) -> list[ChecklistItem]:
 
 @transaction.atomic
 def attach(item: ChecklistItem, run: DrillRun, *, by: AbstractBaseUser | None, now: datetime) -> None:
-    """Make the drills of ``run``'s kind the evidence of ``item``, and look at once."""
+    """Make the drills of ``run``'s kind the evidence of ``item``, and look at once.
+
+    What another verifier had seen counts no more.
+
+    Raises:
+        IncidentChanged: somebody else changed the item first.
+    """
     item.verifier = drill_verifiers.NAME
     item.parameters = {"drill": run.drill, "days": drill_verifiers.DAYS}
     item.save(update_fields=["verifier", "parameters"])
+    checklist.forget(item=item, at=now, actor=by)
     checklist.record_run(
         item=item,
         verdict=drill_verifiers.newest(item.target, item.parameters),

@@ -96,12 +96,14 @@ def test_a_result_stands_beside_the_incident_and_names_what_was_not_met(
     assert "<script>alert" not in listed
 
 
-def test_a_drill_becomes_the_evidence_of_an_item(operator: Client) -> None:
+def test_a_drill_becomes_the_evidence_of_an_item_by_an_editor(operator: Client) -> None:
     found = world.incident(timezone.now())
     item = ChecklistItem.objects.filter(report__incident=found).first()
     assert item is not None
     ChecklistItem.objects.filter(pk=item.pk).update(state=ItemState.OPEN)
     run, elsewhere = played(incident=found), played()
+    assert operator.post(f"/drills/{run.pk}/items/{item.pk}/").status_code == 403
+    operator.force_login(world.person("edith", "editor"))
     operator.post(f"/drills/{run.pk}/items/{item.pk}/")
     item.refresh_from_db()
     assert (item.verifier, item.state) == ("gateway.drill", ItemState.VERIFIED)
@@ -121,6 +123,18 @@ def test_a_retry_storm_needs_not_be_bound_to_what_it_speaks_about_anyway(
     drills.give_up(other, DrillState.ABORTED, timezone.now(), "")
     page = operator.get(f"/drills/{other.pk}/", headers={"Accept-Language": "en"}).content.decode()
     assert "bound to this drill" not in page
+
+
+def test_what_another_verifier_saw_does_not_count_for_a_drill(operator: Client) -> None:
+    found = world.incident(timezone.now())
+    item = ChecklistItem.objects.filter(report__incident=found)[0]
+    ChecklistItem.objects.filter(pk=item.pk).update(state=ItemState.VERIFIED, verifier="docker.limits")
+    run = played(replace(GOOD, cpu_s=1000.0), incident=found)
+    assert run.state == DrillState.FAILED
+    operator.force_login(world.person("edith", "editor"))
+    operator.post(f"/drills/{run.pk}/items/{item.pk}/")
+    item.refresh_from_db()
+    assert (item.verifier, item.state) == ("gateway.drill", ItemState.OPEN)
 
 
 def test_both_pages_are_live_and_a_missing_drill_is_404(operator: Client) -> None:

@@ -113,6 +113,26 @@ def test_only_an_editor_reviews_and_corrects_the_impact(client: Client, incident
     assert again().impact_started_at == began
     assert "date and time" in press(client, "impact", started_at="yesterday")[0]
     assert "future" in press(client, "impact", started_at="2199-01-01T00:00")[0]
+    assert "date and time" in press(client, "impact", started_at="0001-01-01T00:00")[0]
+
+
+def test_reviewed_signs_the_report_off_and_not_by_the_lead(client: Client, incident: Incident) -> None:
+    person = signed_in(client, "editor")
+    at = timezone.now()
+    resolved = {"state": State.RESOLVED, "resolved_at": at, "severity": Severity.CRITICAL}
+    Incident.objects.filter(number=7).update(**resolved, lead=person)
+    assert "somebody else" in press(client, "review")[0]
+    assert again().state == State.RESOLVED
+
+    client.force_login(world.person("second", "editor"))
+    assert press(client, "review") == []
+    assert (again().state, again().report.locked) == (State.REVIEWED, True)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 25, "٣"])
+def test_an_alert_that_cannot_be_is_none(client: Client, incident: Incident, number: str) -> None:
+    signed_in(client, "operator")
+    assert press(client, "split", signal=number) == ["Choose at least one alert, and leave at least one."]
 
 
 def test_the_clocks_say_how_long_nobody_knew(client: Client, incident: Incident) -> None:

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.db.models.signals import pre_save
 from django.urls import reverse
 from django.utils import timezone
@@ -247,6 +247,46 @@ def test_an_operator_claims_waives_and_takes_back_a_measure(incident, client, pe
     assert item.history.filter(history_user=operator).count() >= 3
     moves = incident.timeline.filter(kind=TimelineKind.CHECKLIST)
     assert [row.actor for row in moves] == [operator] * 3
+
+
+def test_a_waiver_is_extended_by_a_person_with_a_reason_and_in_the_audit(incident, client, person):
+    item = incident.report.checklist.all()[0]
+    today = timezone.localdate()
+    ChecklistItem.objects.filter(pk=item.pk).update(
+        state=ItemState.WAIVED, waiver_reason="교체 예정", waived_until=today
+    )
+    operator = person("operator")
+    for reason, days in (("", 9), ("부품 지연", 0), ("부품 지연", 9)):
+        item.refresh_from_db()
+        before = (item.waiver_reason, item.waived_until)
+        assert before == ("교체 예정", today), "a refused waiver changes nothing"
+        day = today + timedelta(days=days)
+        submit(client, "checklistitem", item, waiver_reason=reason, waived_until=day.isoformat())
+
+    item.refresh_from_db()
+    assert (item.state, item.waived_by, item.waived_until) == (ItemState.WAIVED, operator, day)
+    entry = AuditEntry.objects.get(action="item.waive")
+    assert (entry.reason, entry.actor, entry.after["until"]) == ("부품 지연", operator, day.isoformat())
+
+
+def test_the_start_of_the_impact_is_for_editors_and_a_closed_incident_stays(incident, client, person):
+    sent = {"title": incident.title, "severity": incident.severity, "lead": "", "resolve_after_s": 20}
+    sent |= {"impact_started_at_0": "2026-11-01", "impact_started_at_1": "00:00:00", "_continue": "1"}
+    sent |= {"signals-TOTAL_FORMS": 0, "signals-INITIAL_FORMS": 0}
+    began = incident.impact_started_at
+    person("operator")
+    client.post(path("incident", incident.pk), sent)
+    incident.refresh_from_db()
+    assert incident.impact_started_at == began
+
+    now = timezone.now()
+    Incident.objects.filter(pk=incident.pk).update(state=State.CLOSED, resolved_at=now, closed_at=now)
+    editor = User.objects.create_user("edith", is_staff=True)
+    editor.groups.add(Group.objects.get(name="editor"))
+    client.force_login(editor)
+    client.post(path("incident", incident.pk), sent | {"title": "rewritten"})
+    incident.refresh_from_db()
+    assert (incident.impact_started_at, incident.title == "rewritten") == (began, False)
 
 
 def test_what_a_measure_is_and_how_it_is_verified_is_for_editors(incident, client, person):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import time
@@ -101,7 +102,56 @@ def test_a_bundle_is_cut_to_5_mib_with_its_newest_lines_and_says_so(incident):
     assert kept["lines_total"] == 25_000
 
 
-@pytest.mark.parametrize("text", ["x" * 100_000, "a-" * 50_000, "a://" * 25_000, "token" * 20_000])
+HUSH = "hunter2hunter2XYZ"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        f'Authorization: Digest username="a", response="{HUSH}"',
+        f"Authorization: Token {HUSH}",
+        rf'{{"body": "{{\"appkey\":\"{HUSH}\",\"secretkey\":\"{HUSH}\"}}"}}',
+        rf"\\\"appkey\\\":\\\"{HUSH}\\\"",
+        f"appkey:\n  {HUSH}",
+        f"Cookie: theme=dark; sid={HUSH}",
+        f"\x1b[36mappkey\x1b[0m=\x1b[35m{HUSH}\x1b[0m",
+        f"Auth\x00orization: Bearer {HUSH}",
+        f"app\u200bkey={HUSH}",
+        f"-----BEGIN PRIVATE KEY-----\n{HUSH}\n-----END PRIVATE KEY-----",
+        f"postgres://user:{HUSH[:6]}@{HUSH[6:]}@db/0 amqp://user:x/{HUSH}@mq/0",
+        f"AWS_SECRET_ACCESS_KEY={HUSH} DB_PASS={HUSH}",
+        f'password="correct {HUSH} staple"',
+        f"curl -u user:{HUSH} --password {HUSH}",
+        {"x-api-key": [HUSH], "headers": [["Authorization", HUSH]]},
+    ],
+)
+def test_a_secret_is_masked_in_whatever_form_it_was_logged(given):
+    assert HUSH[6:] not in json.dumps(redact(given))
+
+
+def test_secrets_in_base64_and_account_numbers_of_other_names_are_masked():
+    plain = json.dumps({"appkey": HUSH})
+    for text in (
+        base64.b64encode(plain.encode()).decode(),
+        f"Basic {base64.b64encode(f'user:{HUSH}'.encode()).decode()}",
+        'acnt_no":"1234567890"',
+        "CANO=12345678",
+    ):
+        assert text[-12:-4] not in redact(text)
+
+
+def test_what_only_looks_like_a_secret_stays():
+    text = "basic monitoring: http://reg:4873/@scope, run --user 1000:1000, bypass=1, 5 tokens, INC-1"
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x" * 100_000, "a-" * 50_000, "a://" * 25_000, "token" * 20_000),
+        *("계좌" + " " * 10_000 + "x", "eyJaaaaaa " * 10_000),
+    ],
+)
 def test_masking_a_hostile_line_takes_time_in_proportion_to_its_length(text):
     started = time.process_time()
     assert redact(text) == text

@@ -261,9 +261,11 @@ def test_a_file_of_50_mb_is_refused_without_being_read(tmp_path):
     assert stored() == before
 
 
-def test_a_report_of_more_lines_than_a_report_has_is_refused_before_a_row_is_written(tmp_path):
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_report_of_more_lines_than_a_report_has_is_refused_before_a_row_is_written(tmp_path, end):
     path, before = tmp_path / "log.md", stored()
-    path.write_text("# t\n\n## Direct causes\n\n" + "- a\n" * importing.MAX_LINES)
+    text = "# t\n\n## Direct causes\n\n" + "- a\n" * importing.MAX_LINES
+    path.write_text(text.replace("\n", end), newline="")
 
     with pytest.raises(CommandError, match=r"more than 10000 lines\. Give"):
         load(path)
@@ -296,3 +298,14 @@ def test_a_report_of_the_same_minute_and_title_is_the_same_report(seed, seed_rep
     done = importing.import_text(text=text, name="elsewhere.md", now=NOW)
 
     assert (done.incident, done.created) == (seed.incident, False)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01 00:00 (KST)", "9999-12-31 23:59 (UTC)"])
+def test_a_time_that_no_database_can_hold_is_kept_as_text(seed_report, tmp_path, time):
+    path = tmp_path / "report.md"
+    text = seed_report.read_text()
+    path.write_text(text.replace("2026-02-06 09:15 (KST)", time))
+    _out, warned = load(path)
+
+    assert "3:" in warned or "line 3" in warned
+    assert time in export()

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from incidents import services
 from incidents.errors import IllegalMove, IncidentChanged, NotAllowed, NotReviewed, PreventionOpen
@@ -145,6 +146,20 @@ def test_closing_names_the_first_p0_measure_and_how_many_more():
     with pytest.raises(PreventionOpen, match=r"메모리 제한.*1"):
         services.close(incident=incident, at=after(70))
     report.checklist.filter(priority=Priority.P0).update(state=ItemState.WAIVED)
+    services.close(incident=incident, at=after(70))
+
+
+def test_a_waiver_that_ran_out_keeps_the_incident_from_being_closed():
+    incident = resolved()
+    report = Report.objects.create(incident=incident, title="x", analysed_at=NOW)
+    item = ChecklistItem.objects.create(
+        report=report, text="메모리 제한", priority=Priority.P0, state=ItemState.WAIVED
+    )
+    today = timezone.localdate()
+    ChecklistItem.objects.filter(pk=item.pk).update(waived_until=today - timedelta(days=1))
+    with pytest.raises(PreventionOpen, match="메모리 제한"):
+        services.close(incident=incident, at=after(70))
+    ChecklistItem.objects.filter(pk=item.pk).update(waived_until=today)
     services.close(incident=incident, at=after(70))
 
 

@@ -158,6 +158,29 @@ def test_a_critical_report_needs_somebody_else_than_the_lead(report, alice, bob)
     assert review.sign_off(report=report, actor=bob, at=after(201)).signed_by == bob
 
 
+def test_giving_the_lead_up_is_no_way_around_the_second_person(report, alice, bob):
+    services.set_lead(incident=report.incident, lead=alice, at=after(30), actor=alice)
+    services.set_lead(incident=report.incident, lead=None, at=after(190), actor=alice)
+    resolved(report)
+
+    with pytest.raises(ReviewRefused, match="somebody else"):
+        review.review_incident(incident=report.incident, actor=alice, at=after(200))
+    review.review_incident(incident=report.incident, actor=bob, at=after(201))
+    report.refresh_from_db()
+    assert (report.signed_by, report.incident.state) == (bob, State.REVIEWED)
+
+
+def test_without_a_report_the_lead_does_not_review_a_critical_incident_either(report, alice, bob):
+    resolved(report, lead=alice)
+    incident = report.incident
+    report.delete()
+
+    with pytest.raises(ReviewRefused, match="somebody else"):
+        review.review_incident(incident=incident, actor=alice, at=after(200))
+    review.review_incident(incident=incident, actor=bob, at=after(201))
+    assert incident.state == State.REVIEWED
+
+
 def test_the_lead_may_sign_a_warning_but_nobody_while_it_burns(report, alice):
     with pytest.raises(ReviewRefused, match="Resolve"):
         review.sign_off(report=report, actor=alice, at=after(50))

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from incidents.models import AuditEntry, Evidence, Incident, State, TimelineKind
+from incidents.services import create_incident
 from portal.monitoring.models import Health, Service, ServiceState
 from portal.operations import acting, settling
 from portal.operations.acting import ActionRefused, allowed_verbs, perform
@@ -164,6 +165,38 @@ def test_the_fourth_restart_in_thirty_minutes_is_refused_with_the_reason(plain: 
     press(plain, olga, "stop", at=now + timedelta(minutes=20))
     finished(OperatorAction.objects.get(verb="stop"))
     press(plain, olga, at=now + timedelta(minutes=30, seconds=1))
+
+
+def test_a_restart_that_failed_in_the_middle_counts_and_one_that_never_began_does_not(
+    plain: Service, olga: User
+) -> None:
+    now = timezone.now()
+    for begun in (now - timedelta(minutes=20), None, None, None):
+        action = press(plain, olga, at=now - timedelta(minutes=20))
+        acting.finish(action.pk, ActionState.FAILED, "port is taken", acted_at=begun)
+        OperatorAction.objects.filter(pk=action.pk).update(requested_at=now - timedelta(minutes=25))
+    for minute in (0, 4):
+        finished(press(plain, olga, at=now + timedelta(minutes=minute)))
+    with pytest.raises(ActionRefused, match="3"):
+        press(plain, olga, at=now + timedelta(minutes=4, seconds=59))
+
+
+@pytest.mark.parametrize("settled", ["merged", "closed"])
+def test_an_action_adds_nothing_to_an_incident_that_was_merged_or_closed(
+    plain: Service, olga: User, settled: str
+) -> None:
+    survivor = fire(key="other").incident
+    old = create_incident(
+        title="old",
+        fingerprint="old",
+        services=["api-gateway"],
+        state=State.RESOLVED if settled == "merged" else State.CLOSED,
+        opened_at=timezone.now(),
+        resolved_at=timezone.now(),
+        merged_into=survivor if settled == "merged" else None,
+    )
+    action = press(plain, olga, incident=old)
+    assert (action.incident, old.timeline.count()) == (survivor, 0)
 
 
 def test_a_restart_right_after_another_is_refused(plain: Service, olga: User) -> None:

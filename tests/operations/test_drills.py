@@ -236,6 +236,7 @@ def test_nothing_of_the_real_server_reaches_the_session_under_drill() -> None:
         "KIWOOM_APP_KEY": "real-key",
         "KIWOOM_SECRET_KEY_FILE": "/run/secrets/kiwoom",
         "KIWOOM_MODE": "real",
+        "AUDIT_KEY": "real",
         "DATABASE_URL": "postgres://real",
         "NOTIFY_URLS": "slack://real",
         "GATEWAY_RETRY_BASE": "2",
