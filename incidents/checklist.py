@@ -15,7 +15,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -361,7 +361,10 @@ def _prune(item: ChecklistItem) -> None:
 
 
 def blocking(incident: Incident) -> list[ChecklistItem]:
-    """Return the P0 measures of an incident that are neither verified nor waived: one query."""
-    done = (ItemState.VERIFIED, ItemState.WAIVED)
+    """Return the P0 measures of an incident that are neither verified nor waived: one query.
+
+    A waiver that ran out counts no more, even before a worker has opened its measure again.
+    """
     items = ChecklistItem.objects.filter(report__incident=incident, priority=Priority.P0)
-    return list(items.exclude(state__in=done))
+    waived = Q(state=ItemState.WAIVED) & (Q(waived_until=None) | Q(waived_until__gte=timezone.localdate()))
+    return list(items.exclude(state=ItemState.VERIFIED).exclude(waived))
