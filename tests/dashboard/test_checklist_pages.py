@@ -180,6 +180,11 @@ def test_the_page_of_a_measure_shows_runs_and_what_broke_it_and_escapes_it(
         ("owner=-&state=waiting", {"old", "new"}),
         ("priority=P0", {"old"}),
         ("q=ol", {"old"}),
+        ("age=90", {"old"}),
+        ("age=0&state=waiting", {"new", "mine"}),
+        ("age=7", set()),
+        ("age=-1", {"old", "new", "mine", "done"}),
+        ("service=-", {"done"}),
         ("state=nonsense", {"old", "new", "mine", "done"}),
     ],
 )
@@ -192,7 +197,7 @@ def test_the_roll_up_is_filtered(
         "new": {"target": "web"},
         "old": {"added_at": now - timedelta(days=90), "priority": "P0"},
         "mine": {"owner": kim},
-        "done": {"state": ItemState.VERIFIED},
+        "done": {"state": ItemState.VERIFIED, "target": ""},
     }
     for text, given in worlds.items():
         ChecklistItem.objects.create(**{"text": text, "target": "api"} | given)
@@ -205,6 +210,7 @@ def test_the_roll_up_is_filtered(
         assert [row.text for row in rows] == ["old", "new", "mine", "done"]
         oldest = next(one for one in answer.context["by_service"] if one.key == "api")
         assert (oldest.waiting, oldest.since) == (2, rows[0].added_at)
+        assert [(one.key, one.waiting) for one in answer.context["by_age"]] == [("90", 1), ("0", 2)]
 
 
 def test_a_pack_is_shown_for_a_label_before_it_is_applied(client: Client, redis_client: redis.Redis) -> None:
