@@ -9,7 +9,9 @@ import pytest
 import redis
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
+from incidents import registry
 from incidents.models import ChecklistItem, Incident, ItemPack, ItemState, Outcome, Report, VerificationRun
 from portal.monitoring.models import RuntimeKind, Service
 from tests.dashboard import world
@@ -167,6 +169,21 @@ def test_the_page_of_a_measure_shows_runs_and_what_broke_it_and_escapes_it(
     assert "limits.memory_bytes" in page
     assert evil not in page
     assert "&lt;script&gt;" in page
+
+
+def test_every_verifier_is_chosen_from_the_form_and_says_when_it_passes(client: Client) -> None:
+    named = {
+        *("docker.limits", "docker.log_options", "docker.health_check", "gateway.backoff"),
+        *("gateway.attempt_limit", "logs.retry_level", "proxy.upgrade", "probe.green", "alert.armed"),
+        *("gateway.drill", "posture.container", "posture.rule", "posture.channel"),
+    }
+    signed_in(client, "editor")
+    page = client.get("/checklist/add/").content.decode()
+    for name in named | set(registry.verifiers()):
+        verifier = registry.verifiers()[name]
+        assert f'<option value="{name}">' in page
+        assert escape(str(verifier.help)) in page, name
+        assert all(f'name="parameters.{name}.{one.name}"' in page for one in verifier.parameters)
 
 
 @pytest.mark.parametrize(
