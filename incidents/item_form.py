@@ -73,7 +73,7 @@ def _chosen(parameter: Parameter, values: Iterable[Any]) -> list[str]:
 
 
 class ParametersWidget(forms.Widget):
-    """One group of inputs for each verifier; only those of the chosen verifier are read."""
+    """Help and one group of inputs for each verifier; only those of the chosen verifier are read."""
 
     #: Whose parameters the stored value belongs to.
     verifier = ""
@@ -108,6 +108,8 @@ class ParametersWidget(forms.Widget):
                 self._input(f"{name}.{verifier.name}.{one.name}", one, values.get(one.name))
                 for one in verifier.parameters
             ]
+            if verifier.help:
+                inputs.insert(0, format_html('<p class="p-small p-quiet">{}</p>', verifier.help))
             if inputs:
                 fields = format_html_join("", "{}", ((one,) for one in inputs))
                 groups.append((verifier.name, verifier.label, fields))

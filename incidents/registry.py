@@ -56,7 +56,8 @@ class Verifier:
 
     ``defaults`` are the parameters and their default values, ``parameters`` their form; ``matches`` are
     lower-case words that bind an imported checklist line to this verifier (all of one tuple must occur).
-    ``targets`` lists what may be chosen as its target; ``None`` when it needs none.
+    ``targets`` lists what may be chosen as its target; ``None`` when it needs none. ``help`` says when it
+    passes and what its target is.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Verifier:
     matches: tuple[tuple[str, ...], ...] = ()
     parameters: tuple[Parameter, ...] = ()
     targets: Callable[[], Sequence[str]] | None = None
+    help: StrPromise | str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,9 +67,11 @@ def root_cause(facts: Facts, words: Words, candidate: Candidate | None = None) -
     kind = chosen.kind
     parts = [_cause_phrase(facts, kind, words)]
     used = []
-    if (cpu := facts.number("cpu_percent")) is not None:
+    # A health check fails for many reasons: what the service used is an effect only where it is much.
+    every = kind is not Kind.HEALTH
+    if (cpu := facts.number("cpu_percent")) is not None and (every or facts.cpu_high):
         used.append(f"CPU {words.percent(cpu)}")
-    if (memory := facts.number("memory_bytes")) is not None:
+    if (memory := facts.number("memory_bytes")) is not None and (every or facts.memory_high):
         used.append(words("메모리 {v}", "memory {v}", v=words.size(memory)))
     if used and kind in (Kind.RETRY, Kind.MEMORY, Kind.CPU, Kind.HEALTH):
         parts.append(words("{s} {u} 사용", "{s} uses {u}", s=facts.service, u=", ".join(used)))

@@ -79,7 +79,8 @@ HEADINGS: Mapping[str, Mapping[str, str]] = {
 
 _SYNONYMS: Mapping[str, str] = {
     "root_cause": "근본원인 근본원인요약 한줄요약 핵심원인 rootcause rootcausesummary onelinesummary",
-    "status": "현재상태 상태 서비스상태 서비스현황 현재현황 currentstate currentstatus status servicestatus",
+    "status": "현재상태 상태 현재상황 서비스상태 서비스현황 현재현황 currentstate currentstatus status"
+    " servicestatus",
     "problems": "문제상세 상세문제 문제내용 문제상황 문제점상세 problemdetails problemdetail problems",
     "access": "외부접속결과 외부접속 외부접근결과 외부접속확인 externalaccess externalaccessresults",
     "causes": "원인분석 근본원인분석 causeanalysis rootcauseanalysis causes",
@@ -161,7 +162,7 @@ def own_columns(slot: str, header: tuple[str, ...]) -> bool:
 
 def squeeze(text: str) -> str:
     """Return the letters and digits of ``text`` in lower case, without what stands in parentheses."""
-    bare = re.sub(r"\([^()]*\)", "", unicodedata.normalize("NFC", text))
+    bare = re.sub(r"\([^()]*\)", "", unicodedata.normalize("NFKC", text))
     return "".join(char for char in bare.lower() if char.isalnum())
 
 
@@ -171,8 +172,11 @@ def unnumbered(heading: str) -> str:
 
 
 def known_slot(heading: str) -> str | None:
-    """Return the slot that a heading names, in either language, or None."""
-    return _BY_NAME.get(squeeze(unnumbered(heading)))
+    """Return the slot that a heading names, in either language or in both (``상태 / Status``), or None."""
+    if slot := _BY_NAME.get(squeeze(unnumbered(heading))):
+        return slot
+    named = {_BY_NAME.get(squeeze(part)) for part in unnumbered(heading).split("/")}
+    return named.pop() if len(named) == 1 else None
 
 
 def names_proxy(heading: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from incidents.reports import layout, sections
+from incidents.reports.levels import levelled
 from incidents.reports.model import Document, Extra, Issue, IssueCode, Parsed
 from incidents.reports.renderer import breaks_extra
 from incidents.reports.scan import HEADING, RULE, Line, close_fence, lines_of, trim, underlined, unescape
@@ -32,7 +33,7 @@ def parse(text: str) -> Parsed:
     issues: list[Issue] = []
     if open_fence is not None:
         issues.append(Issue(open_fence, IssueCode.OPEN_FENCE))
-    parts = _split(underlined(lines), issues)
+    parts = _split(levelled(underlined(lines)), issues)
     language = _language(parts)
     reader = sections.Reader(language)
     extras: list[Extra] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -42,13 +43,14 @@ from incidents.reports.scan import (
 )
 
 _SUFFIXES = "|".join(re.escape(text) for kind in layout.SUFFIX.values() for text in kind.values())
-_TITLE = re.compile(rf"^(.*?) ?[-–—:] (?:{_SUFFIXES})$", re.IGNORECASE)
+_TITLE = re.compile(rf"^(.*?) ?[-–—－:：] (?:{_SUFFIXES})$", re.IGNORECASE)
 _TIME_LABEL = re.compile(
-    r"^\**\s*(?:분석\s*일시|작성\s*일시|analysed|analyzed)(?:\s+at)?\s*:?\s*\**\s*:?\s*(.*)$", re.IGNORECASE
+    r"^\**\s*(?:분석\s*일시|작성\s*일시|analysed|analyzed)(?:\s+at)?\s*[:：]?\s*\**\s*[:：]?\s*(.*)$",
+    re.IGNORECASE,
 )
 _TIME = re.compile(
     r"^(\d{4})\s*[-./년]\s*(\d{1,2})\s*[-./월]\s*(\d{1,2})일?"
-    r"(?:[T\s]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?\s*\(?(KST|UTC|Z|\+09:?00)?\)?$"
+    r"(?:[T\s]+(\d{1,2})(?::|시\s*)(\d{2})분?(?::(\d{2}))?)?\s*\(?(KST|UTC|Z|\+09:?00)?\)?$"
 )
 _FILE = re.compile(r"^\*\*([^*\n]+?):\*\*\s*`([^`\n]+)`(?:\s*\(([^()\n]+)\))?$")
 _SHELLS = frozenset({"", "bash", "sh", "shell", "console", "zsh"})
@@ -309,7 +311,7 @@ def read_commands(texts: list[str]) -> list[Command]:
 
 def read_time(text: str) -> datetime | None:
     """Read ``2026-02-06 09:15 (KST)`` and its usual variants; no zone means KST. None: not a time."""
-    match = _TIME.match(text)
+    match = _TIME.match(unicodedata.normalize("NFKC", text))
     if not match:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from incidents.models import AuditEntry, Incident
+from portal.dashboard.audit import word
 from portal.monitoring.models import ConfigSnapshot
 from portal.monitoring.snapshots import Change, differences
 
@@ -22,8 +23,8 @@ SLACK = timedelta(minutes=2)
 SHOWN = 20
 WORDS_MAX = 6
 READ = 2000
-#: Audited deeds that cannot have caused an incident.
-NO_CAUSE = r"^(incident|item|report|evidence|audit|drill)\."
+#: Audited deeds that cannot have caused an incident: on incidents, at the door, and what was refused.
+NO_CAUSE = r"^((incident|item|report|evidence|audit|drill|auth)\.|(service|gateway)\.\w+\.refused$)"
 #: Characters of a value.
 VALUE_MAX = 80
 
@@ -49,16 +50,19 @@ def before(incident: Incident) -> list[Changed]:
     found: list[Changed] = []
     for _service, snapshots in groupby(rows[:READ], key=lambda row: row.service_id):
         found += _of_service(list(snapshots), set(incident.services), start, until)
-    found += _deeds(start, until, set(incident.services))
+    found += _deeds(start, incident.burning_since, set(incident.services))
     found.sort(key=lambda one: (one.at, one.own), reverse=True)
     return found[:SHOWN]
 
 
 def _deeds(start: datetime, until: datetime, names: set[str]) -> Iterator[Changed]:
-    """Yield what people and Bonghwa did to services and settings; what they did to incidents is no cause."""
+    """Yield what people and Bonghwa did to services and settings; what they did to incidents is no cause.
+
+    Unlike a change that a sweep saw, a deed has its own time: one after the opening answers the incident.
+    """
     rows = AuditEntry.objects.filter(at__gte=start, at__lte=until).exclude(action__regex=NO_CAUSE)
     for row in rows.order_by("-at")[:SHOWN]:
-        words = [f"{row.action} · {row.actor_name or 'Bonghwa'}"]
+        words = [f"{word(row.action)} · {row.actor_name or 'Bonghwa'}"]
         words += [row.reason[:VALUE_MAX]] if row.reason else []
         yield Changed(
             at=row.at,

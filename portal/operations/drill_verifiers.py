@@ -122,6 +122,9 @@ VERIFIERS = (
     Verifier(
         name=NAME,
         label=gettext_lazy("The newest drill of the gateway passed"),
+        help=gettext_lazy(
+            "Passes when the newest drill of this kind passed within so many days. It needs no target."
+        ),
         check=newest,
         defaults={"drill": DrillKind.RETRY_STORM.value, "days": DAYS},
         matches=(("drill",), ("모의 훈련",), ("장애 훈련",)),

@@ -273,6 +273,10 @@ VERIFIERS = (
     Verifier(
         name="posture.container",
         label=gettext_lazy("Running configuration of a container"),
+        help=gettext_lazy(
+            "Passes when the running container is configured as the posture page asks. The target "
+            "is the container."
+        ),
         check=check_container,
         defaults={"check": "memory_limit"},
         parameters=(
@@ -283,8 +287,16 @@ VERIFIERS = (
     Verifier(
         name="posture.rule",
         label=gettext_lazy("Alert rule matches something"),
+        help=gettext_lazy(
+            "Passes when the enabled rule matches something that is watched. The target is the rule."
+        ),
         check=check_rule,
         targets=_rule_names,
     ),
-    Verifier(name="posture.channel", label=gettext_lazy("Notification channel is set"), check=check_channel),
+    Verifier(
+        name="posture.channel",
+        label=gettext_lazy("Notification channel is set"),
+        help=gettext_lazy("Passes when a channel for messages is set. It needs no target."),
+        check=check_channel,
+    ),
 )

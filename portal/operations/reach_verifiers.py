@@ -192,6 +192,11 @@ VERIFIERS = (
     Verifier(
         name="proxy.upgrade",
         label=gettext_lazy("Proxy passes WebSocket upgrades on"),
+        help=gettext_lazy(
+            "Passes when WebSocket handshakes through the proxy succeed, with and without a "
+            "Connection header from the client. Without a ws:// or wss:// address as target, "
+            "PUBLIC_URL is tried."
+        ),
         check=upgrade,
         defaults={"path": "/ws", "timeout_s": 5.0},
         matches=(
@@ -214,6 +219,9 @@ VERIFIERS = (
     Verifier(
         name="probe.green",
         label=gettext_lazy("Probes pass"),
+        help=gettext_lazy(
+            "Passes when every probe of the service passes, and did for that long. The target is the service."
+        ),
         check=probes_green,
         defaults={"minutes": 10.0},
         matches=(("외부 접속",), ("probe", "green"), ("probe", "pass")),
@@ -231,6 +239,10 @@ VERIFIERS = (
     Verifier(
         name="alert.armed",
         label=gettext_lazy("Alert rules are armed, and messages arrive"),
+        help=gettext_lazy(
+            "Passes when enabled rules of these kinds watch the service and a message was "
+            "delivered within so many days. The target is the service."
+        ),
         check=armed,
         defaults={"kinds": list(DEFAULT_KINDS), "delivered_days": 30.0},
         matches=(

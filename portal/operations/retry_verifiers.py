@@ -186,6 +186,10 @@ VERIFIERS = (
     Verifier(
         name="gateway.backoff",
         label=gettext_lazy("Gateway waits longer after each failure"),
+        help=gettext_lazy(
+            "Passes when the gateway's delays start high enough, grow and end low enough, and its "
+            "attempts kept them. The target is a slot; any other, or none, means every slot."
+        ),
         check=backoff,
         defaults={"first_s": 1.0, "most_s": 300.0},
         matches=(("백오프",), ("backoff",), ("back-off",)),
@@ -210,6 +214,10 @@ VERIFIERS = (
     Verifier(
         name="gateway.attempt_limit",
         label=gettext_lazy("Gateway gives up after a number of attempts"),
+        help=gettext_lazy(
+            "Passes when the gateway gives up after at most so many attempts in a row, and did. "
+            "The target is a slot; any other, or none, means every slot."
+        ),
         check=attempt_limit,
         defaults={"attempts": 100},
         matches=(
@@ -235,6 +243,10 @@ VERIFIERS = (
     Verifier(
         name="logs.retry_level",
         label=gettext_lazy("Retries are logged rarely, and as warnings"),
+        help=gettext_lazy(
+            "Passes when the service logs at most so many retry lines a minute, none below "
+            "WARNING. The target is the service."
+        ),
         check=retry_level,
         defaults={"lines_per_min": 10.0},
         matches=(("로그 레벨",), ("log level",), ("로깅 레벨",)),

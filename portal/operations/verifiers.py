@@ -111,6 +111,9 @@ VERIFIERS = (
     Verifier(
         name="docker.limits",
         label=gettext_lazy("Container has CPU and memory limits"),
+        help=gettext_lazy(
+            "Passes when the running container is limited to at most this much. The target is the container."
+        ),
         check=limits,
         defaults={"cpus": 1.0, "memory": "2g"},
         parameters=(
@@ -133,6 +136,10 @@ VERIFIERS = (
     Verifier(
         name="docker.log_options",
         label=gettext_lazy("Container rotates its logs"),
+        help=gettext_lazy(
+            "Passes when the running container's log driver keeps at most this much. The target "
+            "is the container."
+        ),
         check=log_options,
         defaults={"max-size": "10m", "max-file": 3},
         parameters=(
@@ -162,6 +169,9 @@ VERIFIERS = (
     Verifier(
         name="docker.health_check",
         label=gettext_lazy("Container has a health check"),
+        help=gettext_lazy(
+            "Passes when the running container has a health check. The target is the container."
+        ),
         check=health_check,
         matches=(("healthcheck",), ("health check",), ("헬스체크",), ("헬스 체크",), ("상태 점검",)),
         targets=container_names,

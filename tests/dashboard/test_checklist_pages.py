@@ -9,7 +9,9 @@ import pytest
 import redis
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
+from incidents import registry
 from incidents.models import ChecklistItem, Incident, ItemPack, ItemState, Outcome, Report, VerificationRun
 from portal.monitoring.models import RuntimeKind, Service
 from tests.dashboard import world
@@ -169,6 +171,21 @@ def test_the_page_of_a_measure_shows_runs_and_what_broke_it_and_escapes_it(
     assert "&lt;script&gt;" in page
 
 
+def test_every_verifier_is_chosen_from_the_form_and_says_when_it_passes(client: Client) -> None:
+    named = {
+        *("docker.limits", "docker.log_options", "docker.health_check", "gateway.backoff"),
+        *("gateway.attempt_limit", "logs.retry_level", "proxy.upgrade", "probe.green", "alert.armed"),
+        *("gateway.drill", "posture.container", "posture.rule", "posture.channel"),
+    }
+    signed_in(client, "editor")
+    page = client.get("/checklist/add/").content.decode()
+    for name in named | set(registry.verifiers()):
+        verifier = registry.verifiers()[name]
+        assert f'<option value="{name}">' in page
+        assert escape(str(verifier.help)) in page, name
+        assert all(f'name="parameters.{name}.{one.name}"' in page for one in verifier.parameters)
+
+
 @pytest.mark.parametrize(
     ("query", "shown"),
     [
@@ -180,6 +197,11 @@ def test_the_page_of_a_measure_shows_runs_and_what_broke_it_and_escapes_it(
         ("owner=-&state=waiting", {"old", "new"}),
         ("priority=P0", {"old"}),
         ("q=ol", {"old"}),
+        ("age=90", {"old"}),
+        ("age=0&state=waiting", {"new", "mine"}),
+        ("age=7", set()),
+        ("age=-1", {"old", "new", "mine", "done"}),
+        ("service=-", {"done"}),
         ("state=nonsense", {"old", "new", "mine", "done"}),
     ],
 )
@@ -192,7 +214,7 @@ def test_the_roll_up_is_filtered(
         "new": {"target": "web"},
         "old": {"added_at": now - timedelta(days=90), "priority": "P0"},
         "mine": {"owner": kim},
-        "done": {"state": ItemState.VERIFIED},
+        "done": {"state": ItemState.VERIFIED, "target": ""},
     }
     for text, given in worlds.items():
         ChecklistItem.objects.create(**{"text": text, "target": "api"} | given)
@@ -205,6 +227,7 @@ def test_the_roll_up_is_filtered(
         assert [row.text for row in rows] == ["old", "new", "mine", "done"]
         oldest = next(one for one in answer.context["by_service"] if one.key == "api")
         assert (oldest.waiting, oldest.since) == (2, rows[0].added_at)
+        assert [(one.key, one.waiting) for one in answer.context["by_age"]] == [("90", 1), ("0", 2)]
 
 
 def test_a_pack_is_shown_for_a_label_before_it_is_applied(client: Client, redis_client: redis.Redis) -> None:

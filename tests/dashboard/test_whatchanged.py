@@ -105,5 +105,17 @@ def test_a_deed_on_a_service_is_told_and_one_on_an_incident_is_not(incident: Inc
     assert (told.service, told.own, told.words) == (
         "api-gateway",
         True,
-        ["service.restart · Bonghwa", "배포"],
+        ["restart · Bonghwa", "배포"],
     )
+
+
+def test_who_signed_in_what_was_refused_and_what_answered_the_incident_is_left_out(
+    incident: Incident,
+) -> None:
+    before, after = (incident.opened_at + timedelta(seconds=seconds) for seconds in (-300, 30))
+    audit.record(action="auth.sign_in", actor=None, target="kim", at=before)
+    audit.record(action="service.restart.refused", actor=None, target="api-gateway", at=before)
+    audit.record(action="service.restart", actor=None, target="api-gateway", at=after)
+    audit.record(action="rule.change", actor=None, target="CPU", at=before)
+
+    assert [told.service for told in whatchanged.before(incident)] == ["CPU"]

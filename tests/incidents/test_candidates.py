@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from incidents.reports import fix_table
-from incidents.reports.candidates import POINTS, Kind, correlation, describe, rank
+from incidents.reports.candidates import POINTS, Candidate, Kind, correlation, describe, rank
+from incidents.reports.draft_causes import root_cause
 from incidents.reports.facts import Facts, Source
 from incidents.reports.words import Words
 from tests.incidents.conftest import NOW
@@ -119,3 +120,16 @@ def test_every_cause_suggests_fixes_with_a_priority(language):
         assert rows
         assert all(row.file and row.change and row.priority in ("P0", "P1") for row in rows)
     assert {key for kind in Kind for key, *_rest in fix_table.SUGGESTIONS[kind]}
+
+
+@pytest.mark.parametrize(
+    ("used", "effect"),
+    [
+        ({"cpu_percent": 0.7, "memory_bytes": 516 * 1024, "memory_limit_bytes": 2**28}, ""),
+        ({"cpu_percent": 100.0, "memory_bytes": 516 * 1024, "memory_limit_bytes": 2**28}, "CPU 100.00%"),
+    ],
+)
+def test_a_failing_health_check_names_as_its_effect_only_what_is_much(used, effect):
+    line = root_cause(facts("logs", "probes", metrics=used), Words("ko"), Candidate(Kind.HEALTH, ()))
+
+    assert line.split(" → ")[1:] == ([f"api-gateway {effect} 사용"] if effect else [])

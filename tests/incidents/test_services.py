@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from incidents import services
 from incidents.errors import IllegalMove, IncidentChanged, PreventionOpen, StillFiring
@@ -205,6 +208,23 @@ def test_it_is_not_resolved_by_hand_while_alerts_fire_unless_forced():
         services.resolve(incident=incident, at=NOW)
     services.resolve(incident=incident, at=NOW, force=True)
     assert not incident.signals.filter(cleared_at=None).exists()
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_a_waiver_that_ran_out_keeps_an_incident_open_before_a_worker_notices(days):
+    incident = resolved()
+    incident.refresh_from_db()
+    report = Report.objects.create(incident=incident, title="x", analysed_at=NOW)
+    until = timezone.localdate() + timedelta(days=days)
+    ChecklistItem.objects.create(
+        report=report, text="제한", priority=Priority.P0, state=ItemState.WAIVED, waived_until=until
+    )
+
+    if days == 0:
+        assert services.close(incident=incident, at=NOW).state == State.CLOSED
+    else:
+        with pytest.raises(PreventionOpen, match="제한"):
+            services.close(incident=incident, at=NOW)
 
 
 @pytest.mark.parametrize(("state", "closes"), [("open", False), ("claimed", False), ("verified", True)])
