@@ -75,7 +75,7 @@ def entry(event: TimelineEvent) -> Entry:
         at=event.at,
         kind=event.kind,
         icon=ICONS.get(TimelineKind(event.kind), "circle"),
-        label=str(event.get_kind_display()),
+        label=_label(event),
         text=event.text or _words(event),
         actor=event.actor.get_username() if event.actor else "",
         incident=event.incident.number if "incident" in event._state.fields_cache else None,
@@ -83,6 +83,13 @@ def entry(event: TimelineEvent) -> Entry:
         starred=event.starred,
         evidence=event.evidence_id,
     )
+
+
+def _label(event: TimelineEvent) -> str:
+    data = event.data if isinstance(event.data, dict) else {}
+    if event.kind == TimelineKind.STATE and data.get("field") == "severity":
+        return _("Severity changed")
+    return str(event.get_kind_display())
 
 
 def _words(event: TimelineEvent) -> str:
