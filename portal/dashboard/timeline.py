@@ -9,9 +9,10 @@ from typing import Any
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from incidents.action_words import action_sentence
-from incidents.models import ItemState, Severity, State, TimelineEvent, TimelineKind
+from incidents.models import EvidenceKind, ItemState, Severity, State, TimelineEvent, TimelineKind
 from portal.dashboard.wording import duration
 
 ICONS = {
@@ -34,6 +35,8 @@ ICONS = {
     TimelineKind.DOWNLOAD: "download",
     TimelineKind.NOTE: "edit_note",
 }
+#: Reasons that freezing notes by itself.
+_MISSING = {"no time left": gettext_lazy("the time or the number of parts was spent")}
 #: Names of values that say where a thing is, not what it is; they are left out of the wording.
 HIDDEN = {"key", "field", "detail", "item", "evidence", "notification", "sha256", "severity"}
 
@@ -89,6 +92,8 @@ def _label(event: TimelineEvent) -> str:
     data = event.data if isinstance(event.data, dict) else {}
     if event.kind == TimelineKind.STATE and data.get("field") == "severity":
         return _("Severity changed")
+    if event.kind == TimelineKind.EVIDENCE and "error" in data:
+        return _("Evidence missing")
     return str(event.get_kind_display())
 
 
@@ -107,6 +112,9 @@ def _words(event: TimelineEvent) -> str:
         return words + (f" · {data['reason']}" if data.get("reason") else "")
     if event.kind == TimelineKind.EVIDENCE and event.evidence:
         return f"{event.evidence.get_kind_display()} {event.evidence.subject}".strip()
+    if event.kind == TimelineKind.EVIDENCE and "error" in data:
+        name, why = str(data.get("collector", "")), str(data["error"])
+        return f"{dict(EvidenceKind.choices).get(name, name)}: {_MISSING.get(why, why)}"
     values = [data[name] for name in data if name not in HIDDEN]
     return " · ".join(_value(value) for value in values if value not in ("", None, [], {}))
 
