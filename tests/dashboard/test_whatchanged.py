@@ -105,5 +105,5 @@ def test_a_deed_on_a_service_is_told_and_one_on_an_incident_is_not(incident: Inc
     assert (told.service, told.own, told.words) == (
         "api-gateway",
         True,
-        ["service.restart · Bonghwa", "배포"],
+        ["restart · Bonghwa", "배포"],
     )
