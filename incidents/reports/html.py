@@ -18,7 +18,7 @@ _TAGS = {
 _ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
 _STYLE = """
 body{font:15px/1.6 "Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",sans-serif;max-width:60rem;
-margin:2rem auto;padding:0 1rem;color:#1a1a1a}
+margin:2rem auto;padding:0 1rem;color:#1a1a1a;word-break:keep-all;overflow-wrap:break-word}
 table{border-collapse:collapse;margin:1rem 0}th,td{border:1px solid #bbb;padding:.35rem .7rem;text-align:left}
 pre{background:#f5f5f4;padding:.8rem;overflow-x:auto;white-space:pre-wrap}code{font-family:monospace}
 hr{border:0;border-top:1px solid #ccc;margin:1.5rem 0}

@@ -115,6 +115,9 @@ def _words(event: TimelineEvent) -> str:
     if event.kind == TimelineKind.EVIDENCE and "error" in data:
         name, why = str(data.get("collector", "")), str(data["error"])
         return f"{dict(EvidenceKind.choices).get(name, name)}: {_MISSING.get(why, why)}"
+    if event.kind == TimelineKind.CHECKLIST and {"old", "new"} <= data.keys():
+        moved = _("%(old)s → %(new)s") % {"old": _state(data["old"]), "new": _state(data["new"])}
+        data = {name: moved if name == "new" else data[name] for name in data if name != "old"}
     values = [data[name] for name in data if name not in HIDDEN]
     return " · ".join(_value(value) for value in values if value not in ("", None, [], {}))
 
