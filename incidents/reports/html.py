@@ -33,7 +33,7 @@ border:1px solid #9aa3ad;border-radius:3px;color:#414b57;white-space:nowrap}
 @page{size:A4;margin:16mm 15mm 18mm;
 @bottom-right{content:counter(page) " / " counter(pages);font-size:8pt;color:#666}}
 @media print{body{margin:0;padding:0;max-width:none;font-size:10pt;line-height:1.45}
-pre,tr,li,table{break-inside:avoid}h1,h2,h3{break-after:avoid}td code{font-size:7.5pt;word-break:break-all}
+pre,tr,li{break-inside:avoid}h1,h2,h3{break-after:avoid}td code{font-size:7.5pt;word-break:break-all}
 thead{display:table-header-group}
 hr{display:none}table{width:100%;font-size:9pt}pre{font-size:8.5pt;border:1px solid #ddd}
 .p-legend span{white-space:normal}}
