@@ -126,6 +126,7 @@ LANGUAGE_CODE = env.str("LANGUAGE_CODE", "ko")
 LANGUAGES = [("ko", "한국어"), ("en", "English")]
 #: The second holds words of libraries; makemessages would drop them from the first, being not in our source.
 LOCALE_PATHS = [BASE_DIR / "portal" / "locale", BASE_DIR / "portal" / "library_locale"]
+FORMAT_MODULE_PATH = ["portal.formats"]
 TIME_ZONE = env.str("TIME_ZONE", "Asia/Seoul")
 USE_TZ = True
 

@@ -78,7 +78,8 @@ class IncidentAdmin(GuardedAdmin):
             gettext_lazy("Times"),
             {
                 "fields": (
-                    ("impact_started_at", "opened_at", "reopened_at"),
+                    "impact_started_at",
+                    ("opened_at", "reopened_at"),
                     ("acknowledged_at", "mitigated_at", "green_since"),
                     ("resolved_at", "reviewed_at", "closed_at"),
                 )

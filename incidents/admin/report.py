@@ -77,7 +77,7 @@ class ReportAdmin(HistoryAdmin):
     inlines = (*(_inline(section) for section in SECTIONS), ChecklistInline)
     formfield_overrides = {**GuardedAdmin.formfield_overrides, **SHORT_TEXT}
     fieldsets = (
-        (None, {"fields": ("incident", "title", ("language", "analysed_at", "drafted_at"), "root_cause")}),
+        (None, {"fields": ("incident", "title", "language", "analysed_at", "drafted_at", "root_cause")}),
         (_("Origin"), {"fields": (("root_cause_provenance", "root_cause_evidence"),)}),
     )
 

@@ -10,7 +10,7 @@ from django.utils import translation
 
 from incidents import outbox
 from incidents.action_words import action_sentence
-from incidents.models import Incident, State, TimelineEvent, TimelineKind
+from incidents.models import Incident, ItemState, Severity, State, TimelineEvent, TimelineKind
 from incidents.reports.layout import KST
 from incidents.reports.model import Extra
 from incidents.reports.scan import row_of
@@ -45,14 +45,28 @@ def sentence(event: TimelineEvent) -> str:
     if event.kind == TimelineKind.ACTION and "verb" in data:
         return action_sentence(data)
     if event.kind == TimelineKind.EVIDENCE and event.evidence_id:
-        return f"E{event.evidence_id} {data.get('subject', '')} {data.get('note', '')}".strip()
-    names = ("title", "root_cause", "text", "observed", "collector", "error", "subject", "file", "old", "new")
-    return " · ".join(str(data[name]) for name in names if data.get(name))
+        # Asking for a kind that was not joined would be a query for each event.
+        joined = event.evidence if "evidence" in event._state.fields_cache else None
+        kind = str(joined.get_kind_display()) if joined else ""
+        parts = (f"E{event.evidence_id}", kind, data.get("subject"), data.get("note"))
+        return " ".join(str(part) for part in parts if part)
+    names = ("title", "root_cause", "text", "observed", "collector", "error", "subject", "file")
+    told = [str(data[name]) for name in names if data.get(name)]
+    if data.get("old") and data.get("new"):
+        told.append(f"{_label(data['old'])} → {_label(data['new'])}")
+    return " · ".join(told)
+
+
+def _label(value: object) -> str:
+    """Return what a stored state or severity is called."""
+    labels = {**dict(State.choices), **dict(ItemState.choices), **dict(Severity.choices)}
+    return str(labels.get(str(value), value))
 
 
 def _timeline(incident: Incident, words: Words) -> str:
     shown = ~Q(kind=TimelineKind.NOTE) | Q(starred=True)
-    events = list(incident.timeline.filter(shown)[: TIMELINE_SHOWN + 1])
+    joined = incident.timeline.filter(shown).select_related("evidence").defer("evidence__payload")
+    events = list(joined[: TIMELINE_SHOWN + 1])
     rows = [(_at(event.at), str(event.get_kind_display()), _what(event)) for event in events[:TIMELINE_SHOWN]]
     header = (words("시각 (KST)", "Time (KST)"), words("구분", "Kind"), words("내용", "What"))
     return _table(header, rows, words) + ("\n\n…" if len(events) > TIMELINE_SHOWN else "")

@@ -277,5 +277,5 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "cpu_high": ("CPU 포화 ({cpu:.2f}%)", "CPU saturated ({cpu:.2f}%)"),
     "streak": ("헬스체크 {streak}회 연속 실패", "{streak} failed health checks in a row"),
     "service_blamed": ("어느 지점에서도 응답하지 않음", "no vantage answers"),
-    "probes": ("접속 확인 {n}건 실패", "{n} failed probes"),
+    "probes": ("접속 확인 {n}건 실패", "failed probes: {n}"),
 }

@@ -79,7 +79,7 @@ def root_cause(facts: Facts, words: Words, candidate: Candidate | None = None) -
     if facts.streak and kind is not Kind.HEALTH:
         parts.append(words("헬스체크 {n}회 연속 실패", "{n} failed health checks in a row", n=facts.streak))
     elif failed and kind not in (Kind.PROBE, Kind.PROXY):
-        parts.append(words("접속 확인 {n}건 실패", "{n} failed probes", n=len(failed)))
+        parts.append(words("접속 확인 {n}건 실패", "failed probes: {n}", n=len(failed)))
     return " → ".join(parts)
 
 
@@ -141,4 +141,4 @@ def _cause_phrase(facts: Facts, kind: Kind, words: Words) -> str:
                 n=facts.streak or 1,
             )
         case Kind.PROBE:
-            return words("접속 확인 {n}건 실패", "{n} failed probes", n=len(facts.failed_probes))
+            return words("접속 확인 {n}건 실패", "failed probes: {n}", n=len(facts.failed_probes))

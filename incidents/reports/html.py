@@ -18,7 +18,7 @@ _TAGS = {
 _ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
 _STYLE = """
 body{font:15px/1.6 "Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic",sans-serif;max-width:60rem;
-margin:2rem auto;padding:0 1rem;color:#1a1a1a}
+margin:2rem auto;padding:0 1rem;color:#1a1a1a;word-break:keep-all;overflow-wrap:break-word}
 table{border-collapse:collapse;margin:1rem 0}th,td{border:1px solid #bbb;padding:.35rem .7rem;text-align:left}
 pre{background:#f5f5f4;padding:.8rem;overflow-x:auto;white-space:pre-wrap}code{font-family:monospace}
 hr{border:0;border-top:1px solid #ccc;margin:1.5rem 0}
@@ -33,7 +33,7 @@ border:1px solid #9aa3ad;border-radius:3px;color:#414b57;white-space:nowrap}
 @page{size:A4;margin:16mm 15mm 18mm;
 @bottom-right{content:counter(page) " / " counter(pages);font-size:8pt;color:#666}}
 @media print{body{margin:0;padding:0;max-width:none;font-size:10pt;line-height:1.45}
-pre,tr,li,table{break-inside:avoid}h1,h2,h3{break-after:avoid}td code{font-size:7.5pt;word-break:break-all}
+pre,tr,li{break-inside:avoid}h1,h2,h3{break-after:avoid}td code{font-size:7.5pt;word-break:break-all}
 thead{display:table-header-group}
 hr{display:none}table{width:100%;font-size:9pt}pre{font-size:8.5pt;border:1px solid #ddd}
 .p-legend span{white-space:normal}}

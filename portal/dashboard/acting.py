@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from incidents.action_words import verb as verb_word
 from incidents.models import Incident
+from portal.dashboard import queries
 from portal.dashboard.access import OPERATE, viewer_required
 from portal.dashboard.data import Level
 from portal.dashboard.gateway import read_panel
@@ -121,7 +122,7 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         raise PermissionDenied
     if verb not in VERBS:
         raise Http404
-    service = get_object_or_404(Service, pk=pk)
+    service = get_object_or_404(Service.objects.select_related("state"), pk=pk)
     incident = _incident(request.GET.get("incident", ""), service)
     if request.method == "POST":
         return _press(request, actor, service, verb, incident)
@@ -135,6 +136,7 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         "reason_max": acting.REASON_MAX,
         "reason_needed": verb != CHECK,
         "early": acting.early(service, verb, now),
+        "state": queries.service_row(service, now),
         "budget": settings.ACTION_BUDGET if verb in COUNTED else None,
         "recent": of_service(service),
         **_reach(service),

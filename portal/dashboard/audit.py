@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from incidents.action_words import VERBS
-from incidents.models import AuditEntry, ItemState, State
+from incidents.models import AuditEntry, ItemState, Severity, State
 from portal.dashboard.access import AUDIT, viewer_required
 
 PAGE = 50
@@ -64,6 +64,13 @@ WORDS = {
     "report.reopen": gettext_lazy("report opened again"),
     "report.accept": gettext_lazy("new draft's row accepted"),
     "report.cause": gettext_lazy("root cause chosen"),
+    "drill.requested": gettext_lazy("drill asked for"),
+    "drill.passed": gettext_lazy("drill passed"),
+    "drill.not_passed": gettext_lazy("drill did not pass"),
+    "drill.abort": gettext_lazy("end of the drill asked for"),
+    "drill.aborted": gettext_lazy("drill aborted"),
+    "drill.broken": gettext_lazy("drill could not be played"),
+    "drill.attached": gettext_lazy("drill bound to a measure"),
     "alert.acknowledge": gettext_lazy("alert acknowledged"),
     "alert.silence": gettext_lazy("alert silenced"),
     "alarm.self_test": gettext_lazy("self-test begun"),
@@ -93,8 +100,22 @@ _FIELDS = {
     "until": gettext_lazy("until"),
     "left_out": gettext_lazy("left out"),
     "log": gettext_lazy("details"),
+    "file": gettext_lazy("file"),
+    "created": gettext_lazy("new incident"),
+    "findings": gettext_lazy("findings"),
+    "drill": gettext_lazy("drill"),
+    "lead": gettext_lazy("lead"),
+    "owner": gettext_lazy("owner"),
+    "priority": gettext_lazy("priority"),
+    "due": gettext_lazy("due"),
+    "verifier": gettext_lazy("verifier"),
+    "target": gettext_lazy("target"),
+    "text": gettext_lazy("text"),
+    "version": gettext_lazy("version"),
 }
 _STATES = {**_OUTCOMES, **dict(ItemState.choices), **dict(State.choices)}
+_CHOICES = {"state": _STATES, "outcome": _STATES, "severity": dict(Severity.choices)}
+_NOTHING = (None, "")
 #: Values that say where a row is, not what was done.
 _HIDDEN = frozenset({"action", "item", "mac"})
 
@@ -105,8 +126,7 @@ class Row:
 
     entry: AuditEntry
     word: str
-    before: str
-    after: str
+    values: str
 
 
 @viewer_required
@@ -152,23 +172,39 @@ def word(action: str) -> str:
 
 
 def _row(entry: AuditEntry) -> Row:
-    return Row(entry=entry, word=word(entry.action), before=_text(entry.before), after=_text(entry.after))
+    return Row(entry=entry, word=word(entry.action), values=_text(entry.before or {}, entry.after or {}))
 
 
-def _text(values: dict[str, Any] | None) -> str:
-    shown = {name: value for name, value in (values or {}).items() if value not in (None, "")}
-    text = ", ".join(_value(name, value) for name, value in shown.items() if name not in _HIDDEN)
+def _text(before: dict[str, Any], after: dict[str, Any]) -> str:
+    parts = []
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name), after.get(name)
+        if name in _HIDDEN or (old in _NOTHING and new in _NOTHING):
+            continue
+        if old in _NOTHING or old == new:
+            parts.append(_value(name, new))
+        else:
+            parts.append(f"{_value(name, old)} → {_shown(name, new)}")
+    text = ", ".join(parts)
     return text if len(text) <= VALUES_MAX else f"{text[:VALUES_MAX]}…"
 
 
 def _value(name: str, value: object) -> str:
-    if name == "note":
-        return str(value)
+    shown = _shown(name, value)
+    return shown if name in ("note", "incident") else f"{_FIELDS.get(name, name)}: {shown}"
+
+
+def _shown(name: str, value: object) -> str:
+    if value in _NOTHING:
+        return "—"
     if name == "incident":
         return f"INC-{value}"
-    shown = _STATES.get(str(value), _plain(value)) if name in ("state", "outcome") else _plain(value)
-    return f"{_FIELDS.get(name, name)}: {shown}"
+    if name in _CHOICES and str(value) in _CHOICES[name]:
+        return str(_CHOICES[name][str(value)])
+    return _plain(value)
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

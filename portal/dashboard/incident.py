@@ -76,14 +76,21 @@ def _evidence(item: Evidence) -> Context:
 
 
 def _report(found: Incident) -> Context:
-    from incidents import reports  # its renderer is heavy and only this page needs it
+    # The renderer is heavy and only this page needs it.
+    from incidents.reports import export, html, renderer
+    from incidents.reports.model import PERSON
 
     if getattr(found, "report", None) is None:
         return {"html": None}
     language = "ko" if (get_language() or "ko").startswith("ko") else "en"
-    html = reports.render(found, "summary", "html", language)
-    # The renderer escapes every cell and sanitises Markdown before it returns HTML.
-    return {"html": format_html("{}", mark_safe(html))}  # noqa: S308 - sanitised by the renderer
+    document = export.document_for(found.report, language)
+    body = html.fragment(renderer.render(document))
+    return {
+        # The renderer escapes every cell and sanitises Markdown before it returns HTML.
+        "html": format_html("{}", mark_safe(body)),  # noqa: S308 - sanitised by the renderer
+        "cause": document.root_cause,
+        "cause_of_person": document.root_cause_row.provenance == PERSON,
+    }
 
 
 def _related(one: Related) -> Context:

@@ -14,13 +14,18 @@ from incidents.models import Incident
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One step with its words; ``percent`` of all the time that is known."""
+    """One step with its words; ``percent`` of all the time that is known.
+
+    A step without a time is ``ahead`` of the present one, was ``skipped``, or nobody knows when it began.
+    """
 
     label: str
     seconds: float | None
     running: bool
     percent: int
     largest: bool
+    ahead: bool
+    skipped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ def read(incident: Incident, now: datetime) -> Clocks:
 def of_incident(incident: Incident, now: datetime) -> Ledger:
     """Return clocks and steps in words."""
     found = read(incident, now)
+    running = next((place for place, step in enumerate(found.steps) if step.running), len(found.steps))
     lines = tuple(
         Line(
             label=_label(step.name),
@@ -57,8 +63,10 @@ def of_incident(incident: Incident, now: datetime) -> Ledger:
             running=step.running,
             percent=round(100 * (step.share or 0.0)),
             largest=step.name == found.largest,
+            ahead=place > running,
+            skipped=step.seconds is None and 0 < place < running,
         )
-        for step in found.steps
+        for place, step in enumerate(found.steps)
     )
     return Ledger(found, lines, _sentence(found.largest))
 

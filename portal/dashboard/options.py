@@ -14,12 +14,13 @@ from incidents.transitions import is_legal
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One button; ``why`` says what is in the way, empty when nothing is."""
+    """One button; ``why`` says what is in the way, empty when nothing is. ``next``: it leads on."""
 
     verb: str
     label: str
     icon: str
     why: str = ""
+    next: bool = False
 
 
 _TO = {
@@ -31,6 +32,8 @@ _TO = {
     "unreview": State.RESOLVED,
     "close": State.CLOSED,
 }
+#: Moves that take something back.
+_BACK = ("reopen", "unreview")
 _ICONS = {
     "acknowledge": "front_hand",
     "mitigate": "healing",
@@ -48,7 +51,9 @@ def moves(incident: Incident, firing: int) -> list[Option]:
     ``firing`` is the number of its open alerts. At most two queries.
     """
     offered = [verb for verb, to in _TO.items() if _fits(incident, verb, to)]
-    return [Option(verb, _label(verb), _ICONS[verb], _why(incident, verb, firing)) for verb in offered]
+    ways = [(verb, _why(incident, verb, firing)) for verb in offered]
+    first = next((verb for verb, why in ways if not why and verb not in _BACK), "")
+    return [Option(verb, _label(verb), _ICONS[verb], why, next=verb == first) for verb, why in ways]
 
 
 def _fits(incident: Incident, verb: str, to: State) -> bool:

@@ -7,9 +7,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from incidents.models import ChecklistItem, Provenance, Report
-from incidents.reports.differences import Change, Kind
+from incidents.reports.differences import COLUMNS, Change, Kind
 from incidents.reports.rows import SECTIONS
 
+#: Characters of a row's name.
+NAME_MAX = 120
 _STORED = {section.name: section.stored for section in SECTIONS}
 
 
@@ -42,6 +44,7 @@ def change_view(change: Change) -> dict[str, Any]:
     return {
         "token": change.token,
         "section": section_word(change.section),
+        "name": _name(change),
         "kind": change.kind.value,
         "word": {Kind.NEW: _("New"), Kind.CHANGED: _("Changed"), Kind.GONE: _("Gone")}[change.kind],
         "icon": {Kind.NEW: "add", Kind.CHANGED: "edit", Kind.GONE: "remove"}[change.kind],
@@ -59,6 +62,14 @@ def change_view(change: Change) -> dict[str, Any]:
         "has_old": change.old is not None,
         "has_new": change.new is not None,
     }
+
+
+def _name(change: Change) -> str:
+    """Return the first column of a changed row, which tells it from its neighbours, unless a cell does."""
+    first = COLUMNS.get(change.section, ("text",))[0]
+    if change.kind is not Kind.CHANGED or any(name == first for name, _old, _new in change.cells()):
+        return ""
+    return _shown(change.section, first, str(getattr(change.row, first, "")))[:NAME_MAX]
 
 
 def _shown(section: str, column: str, text: str) -> str:

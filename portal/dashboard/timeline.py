@@ -9,9 +9,10 @@ from typing import Any
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from incidents.action_words import action_sentence
-from incidents.models import ItemState, Severity, State, TimelineEvent, TimelineKind
+from incidents.models import EvidenceKind, ItemState, Severity, State, TimelineEvent, TimelineKind
 from portal.dashboard.wording import duration
 
 ICONS = {
@@ -34,6 +35,8 @@ ICONS = {
     TimelineKind.DOWNLOAD: "download",
     TimelineKind.NOTE: "edit_note",
 }
+#: Reasons that freezing notes by itself.
+_MISSING = {"no time left": gettext_lazy("the time or the number of parts was spent")}
 #: Names of values that say where a thing is, not what it is; they are left out of the wording.
 HIDDEN = {"key", "field", "detail", "item", "evidence", "notification", "sha256", "severity"}
 
@@ -75,7 +78,7 @@ def entry(event: TimelineEvent) -> Entry:
         at=event.at,
         kind=event.kind,
         icon=ICONS.get(TimelineKind(event.kind), "circle"),
-        label=str(event.get_kind_display()),
+        label=_label(event),
         text=event.text or _words(event),
         actor=event.actor.get_username() if event.actor else "",
         incident=event.incident.number if "incident" in event._state.fields_cache else None,
@@ -83,6 +86,15 @@ def entry(event: TimelineEvent) -> Entry:
         starred=event.starred,
         evidence=event.evidence_id,
     )
+
+
+def _label(event: TimelineEvent) -> str:
+    data = event.data if isinstance(event.data, dict) else {}
+    if event.kind == TimelineKind.STATE and data.get("field") == "severity":
+        return _("Severity changed")
+    if event.kind == TimelineKind.EVIDENCE and "error" in data:
+        return _("Evidence missing")
+    return str(event.get_kind_display())
 
 
 def _words(event: TimelineEvent) -> str:
@@ -102,6 +114,12 @@ def _words(event: TimelineEvent) -> str:
         return words + (f" · {data['reason']}" if data.get("reason") else "")
     if event.kind == TimelineKind.EVIDENCE and event.evidence:
         return f"{event.evidence.get_kind_display()} {event.evidence.subject}".strip()
+    if event.kind == TimelineKind.EVIDENCE and "error" in data:
+        name, why = str(data.get("collector", "")), str(data["error"])
+        return f"{dict(EvidenceKind.choices).get(name, name)}: {_MISSING.get(why, why)}"
+    if event.kind == TimelineKind.CHECKLIST and {"old", "new"} <= data.keys():
+        moved = _("%(old)s → %(new)s") % {"old": _state(data["old"]), "new": _state(data["new"])}
+        data = {name: moved if name == "new" else data[name] for name in data if name != "old"}
     values = [data[name] for name in data if name not in HIDDEN]
     return " · ".join(_value(value) for value in values if value not in ("", None, [], {}))
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from incidents.models import AuditEntry, Incident
-from portal.dashboard.audit import word
+from portal.dashboard import audit
 from portal.monitoring.models import ConfigSnapshot
 from portal.monitoring.snapshots import Change, differences
 
@@ -24,7 +24,7 @@ SHOWN = 20
 WORDS_MAX = 6
 READ = 2000
 #: Audited deeds that cannot have caused an incident: on incidents, at the door, and what was refused.
-NO_CAUSE = r"^((incident|item|report|evidence|audit|drill|auth)\.|(service|gateway)\.\w+\.refused$)"
+NO_CAUSE = r"^((incident|item|pack|report|evidence|audit|drill|auth|alert|alarm|log)\.|(service|gateway)\.\w+\.refused$)"
 #: Characters of a value.
 VALUE_MAX = 80
 
@@ -62,7 +62,7 @@ def _deeds(start: datetime, until: datetime, names: set[str]) -> Iterator[Change
     """
     rows = AuditEntry.objects.filter(at__gte=start, at__lte=until).exclude(action__regex=NO_CAUSE)
     for row in rows.order_by("-at")[:SHOWN]:
-        words = [f"{word(row.action)} · {row.actor_name or 'Bonghwa'}"]
+        words = [f"{audit.word(row.action)} · {row.actor_name or 'Bonghwa'}"]
         words += [row.reason[:VALUE_MAX]] if row.reason else []
         yield Changed(
             at=row.at,
@@ -98,7 +98,8 @@ def _of_service(
 
 def _words(previous: ConfigSnapshot | None, row: ConfigSnapshot) -> tuple[str, list[str]]:
     if previous is None:
-        image = str(row.config.get("image") or "—")
+        if not (image := str(row.config.get("image") or "")):
+            return "add_circle", [pgettext("service", "first seen")]
         return "add_circle", [_("first seen, image %(image)s") % {"image": image[:VALUE_MAX]}]
     if previous.pk == row.pk:
         return "restart_alt", [_("started again with the same configuration")]
