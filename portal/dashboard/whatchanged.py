@@ -24,7 +24,10 @@ SHOWN = 20
 WORDS_MAX = 6
 READ = 2000
 #: Audited deeds that cannot have caused an incident: on incidents, at the door, and what was refused.
-NO_CAUSE = r"^((incident|item|pack|report|evidence|audit|drill|auth|alert|alarm|log)\.|(service|gateway)\.\w+\.refused$)"
+NO_CAUSE = (
+    r"^((incident|item|pack|report|evidence|audit|drill|auth|alert|alarm|log)\."
+    r"|(service|gateway)\.\w+\.refused$)"
+)
 #: Characters of a value.
 VALUE_MAX = 80
 
