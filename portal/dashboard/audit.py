@@ -34,6 +34,7 @@ WORDS = {
     "incident.reopen": gettext_lazy("incident reopened"),
     "incident.acknowledge": gettext_lazy("incident acknowledged"),
     "incident.mitigate": gettext_lazy("incident mitigated"),
+    "incident.unmitigate": gettext_lazy("mitigation taken back"),
     "incident.resolve": gettext_lazy("incident resolved"),
     "incident.review": gettext_lazy("incident reviewed"),
     "incident.unreview": gettext_lazy("review taken back"),

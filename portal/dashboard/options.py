@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from incidents import closing
-from incidents.models import Incident, State
+from incidents.models import Incident
 from incidents.transitions import is_legal
 
 
@@ -22,19 +22,12 @@ class Option:
     why: str = ""
 
 
-_TO = {
-    "acknowledge": State.ACKNOWLEDGED,
-    "mitigate": State.MITIGATED,
-    "resolve": State.RESOLVED,
-    "reopen": State.DETECTED,
-    "review": State.REVIEWED,
-    "unreview": State.RESOLVED,
-    "close": State.CLOSED,
-}
+#: In the order in which they are offered: the next step first.
 _ICONS = {
     "acknowledge": "front_hand",
     "mitigate": "healing",
     "resolve": "task_alt",
+    "unmitigate": "undo",
     "reopen": "local_fire_department",
     "review": "rate_review",
     "unreview": "undo",
@@ -47,18 +40,11 @@ def moves(incident: Incident, firing: int) -> list[Option]:
 
     ``firing`` is the number of its open alerts. At most two queries.
     """
-    offered = [verb for verb, to in _TO.items() if _fits(incident, verb, to)]
-    return [Option(verb, _label(verb), _ICONS[verb], _why(incident, verb, firing)) for verb in offered]
-
-
-def _fits(incident: Incident, verb: str, to: State) -> bool:
-    if not is_legal(incident.state, to):
-        return False
-    if verb == "reopen":
-        return incident.state == State.RESOLVED
-    if verb == "unreview":
-        return incident.state == State.REVIEWED
-    return verb != "resolve" or incident.is_open
+    return [
+        Option(verb, _label(verb), icon, _why(incident, verb, firing))
+        for verb, icon in _ICONS.items()
+        if is_legal(verb, incident.state)
+    ]
 
 
 def _why(incident: Incident, verb: str, firing: int) -> str:
@@ -74,6 +60,7 @@ def _label(verb: str) -> str:
         "acknowledge": _("Acknowledge"),
         "mitigate": _("Mitigated"),
         "resolve": _("Resolve"),
+        "unmitigate": _("Take the mitigation back"),
         "reopen": _("Reopen"),
         "review": _("Reviewed"),
         "unreview": _("Take the review back"),

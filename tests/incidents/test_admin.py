@@ -213,7 +213,7 @@ def test_saving_writes_only_what_changed_and_not_over_a_worker(incident, client,
     person("operator")
 
     def worker(**_signal):
-        Incident.objects.filter(pk=incident.pk).update(state=State.MITIGATED)
+        Incident.objects.filter(pk=incident.pk).update(state=State.MITIGATED, mitigated_at=timezone.now())
 
     pre_save.connect(worker, sender=Incident)
     try:
