@@ -61,6 +61,7 @@ WORDS = {
     "item.stale": gettext_lazy("measure out of date"),
     "pack.apply": gettext_lazy("pack of measures applied"),
     "report.import": gettext_lazy("report imported"),
+    "report.save": gettext_lazy("report edited"),
     "report.lock": gettext_lazy("report signed off and locked"),
     "report.reopen": gettext_lazy("report opened again"),
     "report.accept": gettext_lazy("new draft's row accepted"),
@@ -92,6 +93,8 @@ _FIELDS = {
     "outcome": gettext_lazy("outcome"),
     "severity": gettext_lazy("severity"),
     "until": gettext_lazy("until"),
+    "sections": gettext_lazy("sections"),
+    "version": gettext_lazy("version"),
     "left_out": gettext_lazy("left out"),
     "log": gettext_lazy("details"),
 }

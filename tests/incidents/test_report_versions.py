@@ -264,6 +264,9 @@ def test_lock_reopen_accept_and_choice_are_audited_with_who_and_why(report, alic
     review.sign_off(report=report, actor=alice, at=after(200), note="ok")
     review.reopen(report=report, actor=alice, at=after(201), reason="typo")
 
+    rewrite(report, alice, at=300)
+    rewrite(report, alice, at=301)
+
     kept = list(
         AuditEntry.objects.filter(action__startswith="report.")
         .order_by("seq")
@@ -274,10 +277,30 @@ def test_lock_reopen_accept_and_choice_are_audited_with_who_and_why(report, alic
         ("report.cause", ""),
         ("report.lock", "ok"),
         ("report.reopen", "typo"),
+        ("report.save", ""),
     ]
+    saved = AuditEntry.objects.get(action="report.save")
+    assert (saved.actor_name, saved.after) == (
+        "alice",
+        {"sections": ["causes"], "version": report.versions.first().number},
+    )
     first = AuditEntry.objects.get(action="report.accept")
     assert "55.50%" in str(first.after)
     assert "102.80%" in str(first.before)
+    assert (first.after["sections"], first.after["version"]) == (["status"], 2)
+    cause = AuditEntry.objects.get(action="report.cause")
+    assert (cause.after["sections"], cause.after["version"]) == (["root_cause"], 3)
+
+
+def test_an_import_is_audited_with_its_sections_and_once(report, alice):
+    text = export(report) + "\n## Appendix of ours\n\nA line.\n"
+    import_text(text=text, name="mine.md", now=after(50), actor=alice)
+    import_text(text=text, name="mine.md", now=after(60), actor=alice)
+
+    (entry,) = AuditEntry.objects.filter(action="report.import")
+    assert (entry.actor_name, entry.after["file"]) == ("alice", "mine.md")
+    assert "extras" in entry.after["sections"]
+    assert entry.after["version"] == report.versions.first().number
 
 
 def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alice, client):
@@ -291,11 +314,38 @@ def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alic
     report.refresh_from_db()
     newest = report.versions.first()
     assert (report.root_cause, newest.kind, newest.actor) == ("By hand", "edited", alice)
+    entry = AuditEntry.objects.get(action="report.save")
+    assert entry.after == {"sections": ["root_cause"], "version": newest.number}
+    data["seen"] = [str(newest.number)]
 
     resolved(report)
     review.sign_off(report=report, actor=alice, at=after(200))
     assert client.post(page, {**data, "root_cause": ["Again"], "_save": "1"}).status_code == 403
     assert Report.objects.get(pk=report.pk).root_cause == "By hand"
+
+
+def test_the_admin_does_not_save_over_a_version_that_was_not_seen(report, alice, client):
+    alice.is_staff = True
+    alice.save()
+    client.force_login(alice)
+    page = f"/admin/incidents/report/{report.pk}/change/"
+    data, _buttons = form_of(client.get(page).content.decode(), "report_form")
+    rewrite(report, person("carol"))
+
+    answer = client.post(page, {**data, "root_cause": ["Mine"], "_save": "1"})
+
+    assert answer.status_code == 200
+    assert "Version 2 was saved since you opened the page" in answer.text
+    kept, _buttons = form_of(answer.text, "report_form")
+    assert kept["root_cause"] == ["Mine"]
+    report.refresh_from_db()
+    assert report.root_cause != "Mine"
+    assert report.revision == 2
+    without = {name: value for name, value in data.items() if name != "seen"}
+    assert client.post(page, {**without, "root_cause": ["Mine"], "_save": "1"}).status_code == 200
+    assert client.post(page, {**kept, "_save": "1"}).status_code == 302
+    report.refresh_from_db()
+    assert (report.root_cause, report.revision) == ("Mine", 3)
 
 
 def test_the_other_language_shows_what_was_accepted_not_what_came_after(report, alice):
