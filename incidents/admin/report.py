@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -55,8 +55,9 @@ class ReportForm(forms.ModelForm):  # type: ignore[type-arg] # the class takes n
             versions.refuse_older(held, -1 if seen is None else seen)
         except IncidentError as error:
             # Shown again, the form is one that has seen the newest version.
-            self.data = self.data.copy()
-            self.data[self.add_prefix("seen")] = str(held.revision)
+            given = cast(QueryDict, self.data).copy()
+            given[self.add_prefix("seen")] = str(held.revision)
+            self.data = given
             raise forms.ValidationError(str(error)) from error
         return cleaned
 

@@ -54,6 +54,12 @@ def rewrite(report, actor, text="The breaker was off", at=30, **given):
         cause.save()
 
 
+def saved_as(entry: AuditEntry) -> tuple[list[str], int]:
+    """The sections and the version that an entry of the audit names."""
+    after = entry.after or {}
+    return after["sections"], after["version"]
+
+
 def resolved(report, lead=None, severity="critical"):
     incident = report.incident
     incident.lead, incident.severity = lead, severity
@@ -287,9 +293,8 @@ def test_lock_reopen_accept_and_choice_are_audited_with_who_and_why(report, alic
     first = AuditEntry.objects.get(action="report.accept")
     assert "55.50%" in str(first.after)
     assert "102.80%" in str(first.before)
-    assert (first.after["sections"], first.after["version"]) == (["status"], 2)
-    cause = AuditEntry.objects.get(action="report.cause")
-    assert (cause.after["sections"], cause.after["version"]) == (["root_cause"], 3)
+    assert saved_as(first) == (["status"], 2)
+    assert saved_as(AuditEntry.objects.get(action="report.cause")) == (["root_cause"], 3)
 
 
 def test_an_import_is_audited_with_its_sections_and_once(report, alice):
@@ -298,9 +303,11 @@ def test_an_import_is_audited_with_its_sections_and_once(report, alice):
     import_text(text=text, name="mine.md", now=after(60), actor=alice)
 
     (entry,) = AuditEntry.objects.filter(action="report.import")
-    assert (entry.actor_name, entry.after["file"]) == ("alice", "mine.md")
-    assert "extras" in entry.after["sections"]
-    assert entry.after["version"] == report.versions.first().number
+    sections, version = saved_as(entry)
+    assert entry.actor_name == "alice"
+    assert "mine.md" in str(entry.after)
+    assert "extras" in sections
+    assert version == report.versions.first().number
 
 
 def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alice, client):
