@@ -115,7 +115,6 @@ _FIELDS = {
     "verifier": gettext_lazy("verifier"),
     "target": gettext_lazy("target"),
     "text": gettext_lazy("text"),
-    "version": gettext_lazy("version"),
 }
 _STATES = {**_OUTCOMES, **dict(ItemState.choices), **dict(State.choices)}
 _CHOICES = {"state": _STATES, "outcome": _STATES, "severity": dict(Severity.choices)}

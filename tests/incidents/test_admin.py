@@ -202,17 +202,17 @@ def test_a_waiver_is_extended_by_a_person_with_a_reason_and_in_the_audit(inciden
     ChecklistItem.objects.filter(pk=item.pk).update(
         state=ItemState.WAIVED, waiver_reason="교체 예정", waived_until=today
     )
-    operator = person("operator")
-    for reason, days in (("", 9), ("부품 지연", 0), ("부품 지연", 9)):
+    operator, day = person("operator"), today + timedelta(days=9)
+    for reason, until in (("", day), ("부품 지연", today), ("부품 지연", day)):
         item.refresh_from_db()
         before = (item.waiver_reason, item.waived_until)
         assert before == ("교체 예정", today), "a refused waiver changes nothing"
-        day = today + timedelta(days=days)
-        submit(client, "checklistitem", item, waiver_reason=reason, waived_until=day.isoformat())
+        submit(client, "checklistitem", item, waiver_reason=reason, waived_until=until.isoformat())
 
     item.refresh_from_db()
     assert (item.state, item.waived_by, item.waived_until) == (ItemState.WAIVED, operator, day)
     entry = AuditEntry.objects.get(action="item.waive")
+    assert entry.after is not None
     assert (entry.reason, entry.actor, entry.after["until"]) == ("부품 지연", operator, day.isoformat())
 
 
