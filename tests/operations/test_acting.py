@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from incidents.models import AuditEntry, Evidence, Incident, State, TimelineKind
-from portal.monitoring.models import Health, Service, ServiceState
+from portal.monitoring.models import Alert, Health, Rule, Service, ServiceState
 from portal.operations import acting, settling
 from portal.operations.acting import ActionRefused, allowed_verbs, perform
 from portal.operations.models import ActionState, Helped, OperatorAction
@@ -248,6 +248,26 @@ def test_after_two_minutes_it_says_whether_it_helped(
     settling.settle(now=due + timedelta(seconds=121))
     action.refresh_from_db()
     assert action.helped == (expected or Helped.NO_DATA)
+
+
+@pytest.mark.parametrize(("opens_incident", "expected"), [(True, Helped.NO), (False, Helped.YES)])
+def test_an_alert_that_only_hints_does_not_say_that_it_did_not_help(
+    plain: Service, olga: User, opens_incident: bool, expected: str
+) -> None:
+    now = timezone.now()
+    action = finished(press(plain, olga, at=now))
+    OperatorAction.objects.update(check_due_at=now)
+    ServiceState.objects.update(at=now + timedelta(seconds=60), health=Health.HEALTHY)
+    rule = Rule.objects.filter(kind="template_share").get()
+    Rule.objects.update(opens_incident=opens_incident)
+    Alert.objects.create(
+        service=plain, rule=rule, subject="docker:plain", severity=rule.severity, value=90.0, opened_at=now
+    )
+
+    settling.settle(now=now + timedelta(seconds=60))
+
+    action.refresh_from_db()
+    assert action.helped == expected
 
 
 def test_own_processes_need_the_environments_word(settings) -> None:
