@@ -139,6 +139,7 @@ class Acts:
         """
         path = reverse("report-draft", args=[self.incident.number])
         frozen = self.incident.evidence.filter(trigger=Trigger.ACTION).values_list("pk", flat=True)
+        rows: list[str] = []
         for left in reversed(range(TRIES)):
             rows = chosen(self.editor.get(path).text, set(frozen))
             try:

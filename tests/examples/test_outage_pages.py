@@ -39,7 +39,7 @@ OFFERED = """<form id="draft_form"><ul>
 <li><input type="checkbox" name="row" value="before"><span class="p-change is-changed">Changed</span>
   <a href="/incidents/2/#evidence-9">E9</a><dd><del>OK</del></dd><dd><ins>504</ins></dd></li>
 <li><input type="checkbox" name="row" value="after"><span class="p-change is-changed">Changed</span>
-  <a href="/incidents/2/#evidence-11">E11</a><dd><del>12 in a row</del></dd><dd><ins>0 in a row</ins></dd></li>
+  <a href="/incidents/2/#evidence-11">E11</a><dd><del>12</del></dd><dd><ins>0</ins></dd></li>
 <li><input type="checkbox" name="row" value="filled"><span class="p-change is-changed">Changed</span>
   <dd><del>데이터 없음</del></dd><dd><ins>Timeout</ins></dd></li>
 <li><input type="checkbox" name="row" value="gone"><span class="p-change is-gone">Gone</span>
