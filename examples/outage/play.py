@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     place = stage.choose(settings.DOCKER_HOST, settings.DATA_DIR)
     try:
-        with people.Cast(f"http://127.0.0.1:{settings.PORT}", options.lang) as cast:
+        with people.Cast(_address(), options.lang) as cast:
             return _play(place, cast, options.hold, options.lang)
     except stage.StageError as error:
         print(f"The outage cannot be played: {error}.", file=sys.stderr)
@@ -53,6 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     finally:
         place.clear()
+
+
+def _address() -> str:
+    """Return where people sign in: behind HTTPS, session cookies are not sent to the plain port."""
+    secure = settings.SESSION_COOKIE_SECURE
+    return str(settings.PUBLIC_URL).rstrip("/") if secure else f"http://127.0.0.1:{settings.PORT}"
 
 
 def _system_is_ready() -> bool:
