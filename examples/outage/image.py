@@ -27,9 +27,11 @@ EXTENSIONS: tuple[str, ...] = (
     "_contextvars",
     "_posixsubprocess",
     "_random",
+    "_sha1",
     "_socket",
     "_struct",
     "array",
+    "binascii",
     "math",
 )
 EXTENSIONS += (

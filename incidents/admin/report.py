@@ -36,7 +36,7 @@ class _Seen(forms.IntegerField):
 class ReportForm(forms.ModelForm):  # type: ignore[type-arg] # the class takes no parameters when it runs
     """Refuses to save over a version that the person has not seen, and keeps what they wrote."""
 
-    seen = _Seen(required=False, min_value=0)
+    seen = _Seen(label=_("version"), required=False, min_value=0)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

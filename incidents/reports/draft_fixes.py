@@ -22,7 +22,7 @@ from incidents.reports.model import (
     LongTerm,
     Proxy,
 )
-from incidents.reports.words import Words, fenced
+from incidents.reports.words import Words, cut, fenced, plain
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 #: Key, text, priority and verifier of an item on the checklist.
@@ -124,16 +124,18 @@ def _code_problems(facts: Facts, words: Words) -> tuple[CodeProblem, ...]:
 
 
 def proxy_broken(facts: Facts) -> bool:
-    """Return whether a WebSocket fails through a public name while some local probe passes."""
-    local_ok = any(_local(one) and one.get("ok") is True for one in facts.endpoints)
-    return local_ok and any(
-        one.get("kind") == "websocket" and not _local(one) and one.get("ok") is False
-        for one in facts.endpoints
-    )
+    """Return whether a WebSocket fails through a public name while the service itself answers."""
+    local_ok = any(_local(one) and one.get("ok") is True for one in facts.own_endpoints)
+    return local_ok and any(one.get("ok") is False for one in _outer(facts))
+
+
+def _outer(facts: Facts) -> list[Mapping[str, Any]]:
+    """Return the WebSockets that are reached by another way than straight from this machine."""
+    return [one for one in facts.own_endpoints if one.get("kind") == "websocket" and not _local(one)]
 
 
 def _proxies(facts: Facts, words: Words) -> tuple[Proxy, ...]:
-    outer = [one for one in facts.endpoints if one.get("kind") == "websocket" and not _local(one)]
+    outer = _outer(facts)
     if proxy_broken(facts):
         broken = next(one for one in outer if one.get("ok") is False)
         path = urlsplit(str(broken.get("url", ""))).path or "/ws"
@@ -147,11 +149,22 @@ def _proxies(facts: Facts, words: Words) -> tuple[Proxy, ...]:
         body = fenced("\n".join(lines), "nginx")
     elif outer and all(one.get("ok") is True for one in outer):
         body = words("프록시 경로의 WebSocket은 정상입니다.", "WebSocket passes through the proxy.")
+    elif _silent_without_proxy(facts) and (failed := [one for one in outer if one.get("ok") is False]):
+        body = words(
+            "프록시에서 고칠 것 없음: 프록시 경로의 WebSocket 실패({d}), 서비스는 프록시 없이도 응답 없음",
+            "Nothing to change in the proxy: the WebSocket failed through it ({d}), and the service did not "
+            "answer without it either",
+            d=plain(cut(str(failed[0].get("detail") or ""), 120)),
+        )
     else:
         return ()
     probes = next((one for one in facts.sources if one.kind == "probes"), None)
     evidence = probes.evidence if probes else None
     return (Proxy(body=body, provenance=INFERRED, evidence=evidence, key="proxy:upgrade"),)
+
+
+def _silent_without_proxy(facts: Facts) -> bool:
+    return any(_local(one) and one.get("ok") is False for one in facts.own_endpoints)
 
 
 def _local(one: Mapping[str, Any]) -> bool:

@@ -113,7 +113,10 @@ def effect(action: OperatorAction) -> tuple[Helped, str] | None:
     failing = service.endpoints.filter(ok=False, at__gt=acted).values_list("name", flat=True)[:3]
     if failing:
         return Helped.NO, _("probes fail: %(names)s") % {"names": ", ".join(failing)}
-    alerts = Alert.objects.filter(service=service, closed_at=None, suppressed_by=None)
+    # A rule that opens no incident only hints, and some of them look back over minutes before the action.
+    alerts = Alert.objects.filter(
+        service=service, closed_at=None, suppressed_by=None, rule__opens_incident=True
+    )
     titles = alerts.values_list("rule__name", flat=True)[:3]
     if titles:
         return Helped.NO, _("alerts are open: %(names)s") % {"names": ", ".join(titles)}

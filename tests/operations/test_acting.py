@@ -12,7 +12,7 @@ from django.utils import timezone
 from incidents import services as incidents
 from incidents.models import AuditEntry, Evidence, Incident, State, TimelineKind
 from incidents.services import create_incident
-from portal.monitoring.models import Health, Service, ServiceState
+from portal.monitoring.models import Alert, Health, Rule, Service, ServiceState
 from portal.operations import acting, settling
 from portal.operations.acting import ActionRefused, allowed_verbs, perform
 from portal.operations.models import ActionState, Helped, OperatorAction
@@ -348,6 +348,26 @@ def test_a_later_restart_or_a_persons_word_is_not_undone_by_an_earlier_look(
     settling.settle(now=now + timedelta(seconds=230))
     assert OperatorAction.objects.filter(helped=Helped.NO).count() == 2
     assert Incident.objects.get().state == State.MITIGATED
+
+
+@pytest.mark.parametrize(("opens_incident", "expected"), [(True, Helped.NO), (False, Helped.YES)])
+def test_an_alert_that_only_hints_does_not_say_that_it_did_not_help(
+    plain: Service, olga: User, opens_incident: bool, expected: str
+) -> None:
+    now = timezone.now()
+    action = finished(press(plain, olga, at=now))
+    OperatorAction.objects.update(check_due_at=now)
+    ServiceState.objects.update(at=now + timedelta(seconds=60), health=Health.HEALTHY)
+    rule = Rule.objects.filter(kind="template_share").get()
+    Rule.objects.update(opens_incident=opens_incident)
+    Alert.objects.create(
+        service=plain, rule=rule, subject="docker:plain", severity=rule.severity, value=90.0, opened_at=now
+    )
+
+    settling.settle(now=now + timedelta(seconds=60))
+
+    action.refresh_from_db()
+    assert action.helped == expected
 
 
 def test_own_processes_need_the_environments_word(settings) -> None:
