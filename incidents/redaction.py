@@ -11,7 +11,7 @@ DEPTH = 20
 
 _NAME = re.compile(
     r"^(?:proxy[-_]?)?authorization$|app_?key|secret|passw(?:or)?d|passwd|^token$|(?:access|refresh|id|auth)_?token"
-    r"|api[-_]?key|^(?:set-)?cookie$|session_?id|private_?key|acc(?:oun)?t_?(?:no|num)|계좌",
+    r"|passphrase|(?<=\w)pwd$|api[-_]?key|^(?:set-)?cookie$|session_?id|private_?key|acc(?:oun)?t_?(?:no|num)|계좌",
     re.IGNORECASE,
 )
 _VALUE = r"""["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic)\s+)?"""
@@ -21,7 +21,7 @@ _TEXTS = (
     (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
     (
         re.compile(
-            r"(?i)(?<![\w-])((?:[\w-]*(?:app_?key|secret_?key|secret|api[-_]?key|token|passwd|password)|set-cookie|cookie)"
+            r"(?i)(?<![\w-])((?:[\w-]*(?:app_?key|secret_?key|secret|api[-_]?key|token|passwd|password|passphrase|(?<=\w)pwd)|set-cookie|cookie)"
             + _VALUE
             + r")[^\s\"',;&}]+"
         ),
@@ -43,6 +43,11 @@ _TEXTS = (
 )
 
 
+def _is_value(item: Any) -> bool:
+    """Whether something is said: flags, nothing and measured fractions are no secrets."""
+    return bool(item) and isinstance(item, str | int | dict | list | tuple) and not isinstance(item, bool)
+
+
 def redact(value: Any, depth: int = DEPTH) -> Any:
     """Return ``value`` (JSON-like) with secrets masked; names of secrets stay readable."""
     if isinstance(value, str):
@@ -54,7 +59,7 @@ def redact(value: Any, depth: int = DEPTH) -> Any:
     if isinstance(value, dict):
         return {
             redact(str(name)): MASK
-            if isinstance(item, str | int) and not isinstance(item, bool) and item and _NAME.search(str(name))
+            if _is_value(item) and _NAME.search(str(name))
             else redact(item, depth - 1)
             for name, item in value.items()
         }
