@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -93,12 +96,37 @@ class ReportAdmin(HistoryAdmin):
         """Nobody deletes what was signed off."""
         return not (obj is not None and obj.locked) and super().has_delete_permission(request, obj)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Report | None:
+        """Lock the row that a POST changes, so that nobody signs it off between the question and the save."""
+        found: Report | None = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST" or not connection.in_atomic_block:
+            return found
+        held = Report.objects.select_for_update().filter(pk=found.pk).first()
+        request.signed_off = held is not None and held.locked  # type: ignore[attr-defined] # ours
+        return held
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Say what to do to whoever saves what was signed off meanwhile."""
+        try:
+            answer: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except PermissionDenied:
+            if not getattr(request, "signed_off", False) or not super().has_change_permission(request):
+                raise
+            messages.error(request, _("The report was signed off. Reopen it with a reason to change it."))
+            return redirect(request.path)
+        return answer
+
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Bring an old version back under the report's lock."""
+        with transaction.atomic():
+            return super().history_form_view(request, object_id, version_id, extra_context)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Keep what was saved as a version."""
         super().save_related(request, form, formsets, change)
-        held = Report.objects.select_for_update().get(pk=form.instance.pk)
-        actor = request.user if isinstance(request.user, AbstractBaseUser) else None
-        versions.keep(held, kind=VersionKind.EDITED, at=timezone.now(), actor=actor)
+        _keep(request, form.instance)
 
     def save_model(self, request: HttpRequest, obj: Report, form: ModelForm[Report], change: bool) -> None:
         """A root cause that a person wrote is that person's."""
@@ -106,6 +134,8 @@ class ReportAdmin(HistoryAdmin):
             obj.root_cause_provenance = Provenance.PERSON
             form.changed_data.append("root_cause_provenance")
         super().save_model(request, obj, form, change)
+        if getattr(request, "brings_back", False):  # nothing related is saved then
+            _keep(request, obj)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """A row whose content a person changed is that person's; a new item gets its due date."""
@@ -113,6 +143,12 @@ class ReportAdmin(HistoryAdmin):
             if set(row.changed_data) - {"order"}:
                 _mark(row.instance)
         super().save_formset(request, form, formset, change)
+
+
+def _keep(request: HttpRequest, report: Report) -> None:
+    held = Report.objects.select_for_update().get(pk=report.pk)
+    actor = request.user if isinstance(request.user, AbstractBaseUser) else None
+    versions.keep(held, kind=VersionKind.EDITED, at=timezone.now(), actor=actor)
 
 
 def _mark(row: Model) -> None:
