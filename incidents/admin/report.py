@@ -154,6 +154,6 @@ def _keep(request: HttpRequest, report: Report) -> None:
 def _mark(row: Model) -> None:
     if isinstance(row, ChecklistItem):
         if row.due is None and row.pk is None:
-            row.due = due_for(row.priority, row.report.analysed_at.date())
+            row.due = due_for(row.priority, timezone.localdate(row.report.analysed_at))
     elif hasattr(row, "provenance"):
         row.provenance = Provenance.PERSON
