@@ -53,7 +53,7 @@ def _texts(given: QueryDict) -> Iterator[str]:
 
 def _refuse() -> HttpResponse:
     text = _(
-        "The request holds a character that cannot be stored (NUL or half a surrogate pair). Remove it and send "
-        "the request again."
+        "The request holds a character that cannot be stored (NUL or half a surrogate pair). Remove it and "
+        "send the request again."
     )
     return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
