@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -143,6 +145,33 @@ class ReportAdmin(HistoryAdmin):
             return found
         return [*found, (None, {"fields": ("seen",), "classes": ("hidden",)})]
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Report | None:
+        """Lock the row that a POST changes, so that nobody signs it off between the question and the save."""
+        found: Report | None = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST" or not connection.in_atomic_block:
+            return found
+        held = Report.objects.select_for_update().filter(pk=found.pk).first()
+        request.signed_off = held is not None and held.locked  # type: ignore[attr-defined] # ours
+        return held
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Say what to do to whoever saves what was signed off meanwhile."""
+        try:
+            answer: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except PermissionDenied:
+            if not getattr(request, "signed_off", False) or not super().has_change_permission(request):
+                raise
+            messages.error(request, _("The report was signed off. Reopen it with a reason to change it."))
+            return redirect(request.path)
+        return answer
+
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Bring an old version back under the report's lock."""
+        with transaction.atomic():
+            return super().history_form_view(request, object_id, version_id, extra_context)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Keep what was saved as a version."""
         super().save_related(request, form, formsets, change)
@@ -178,6 +207,6 @@ def _keep(request: HttpRequest, report: Report) -> None:
 def _mark(row: Model) -> None:
     if isinstance(row, ChecklistItem):
         if row.due is None and row.pk is None:
-            row.due = due_for(row.priority, row.report.analysed_at.date())
+            row.due = due_for(row.priority, timezone.localdate(row.report.analysed_at))
     elif hasattr(row, "provenance"):
         row.provenance = Provenance.PERSON
