@@ -67,3 +67,28 @@ def submit(client, model, row, button="_continue", **changes):
 
 def said(answer):
     return [str(message) for message in answer.context["messages"]]
+
+
+def version(row, number=0):
+    """Address of a row's old version, counted from the first."""
+    old = list(row.history.order_by("history_id"))[number]
+    model = type(row)._meta.model_name
+    return reverse(f"admin:incidents_{model}_simple_history", args=[row.pk, old.history_id])
+
+
+def old_form(client, address):
+    """What the form of an old version sends back, whether or not the page offers to."""
+    bound = list(client.get(address).context["adminform"].form)
+    data: dict[str, str] = {}
+    for field in bound:
+        value = field.value()
+        parts = field.field.widget.decompress(value) if hasattr(field.field.widget, "decompress") else None
+        if isinstance(value, dict):
+            data |= {
+                f"{field.html_name}.{field.field.widget.verifier}.{key}": one for key, one in value.items()
+            }
+        elif parts is None:
+            data[field.html_name] = "" if value is None else str(value)
+        else:
+            data |= {f"{field.html_name}_{n}": str(part) for n, part in enumerate(parts)}
+    return data

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from incidents.models import ItemState, Report
-from tests.incidents import test_admin
+from tests.incidents.admin_pages import drafted_incident, old_form, path, said, signed_in, submit, version
 from tests.incidents.conftest import after
 from tests.incidents.forms import form_of
-from tests.incidents.test_admin import old_form, path, said, submit, version
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("english")]
-incident, person = test_admin.incident, test_admin.person
+
+
+@pytest.fixture
+def incident():
+    return drafted_incident()
+
+
+@pytest.fixture
+def person(client):
+    return partial(signed_in, client)
 
 
 def test_a_waiver_that_ends_after_a_year_is_refused_before_anything_is_written(incident, client, person):
