@@ -50,6 +50,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "portal.health.HealthMiddleware",
+    "portal.headers.HeadersMiddleware",  # first: it sees what the others answer
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -190,16 +191,6 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = TIME_ZONE
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
-#: The portal's blue, as unfold wants it: a lightness, chroma and hue for each weight.
-PRIMARY = {
-    weight: f"oklch({light}% {chroma} 257)"
-    for weight, light, chroma in (
-        ("50", 97.5, 0.013), ("100", 94.5, 0.03), ("200", 89, 0.06), ("300", 81, 0.1), ("400", 71, 0.14),
-        ("500", 61, 0.16), ("600", 51, 0.16), ("700", 45, 0.14), ("800", 39, 0.11), ("900", 34, 0.09),
-        ("950", 27, 0.06),
-    )
-}  # fmt: skip
-
 
 def favicon(request: object) -> str:
     """Return the icon's URL; the files' finder is ready only after start-up."""
@@ -220,7 +211,8 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
     "STYLES": [stylesheet],
     "SIDEBAR": {"navigation": "portal.dashboard.navigation.sidebar"},
-    "COLORS": {"primary": PRIMARY},
+    # Its colours would be an inline style; they are in portal.css.
+    "COLORS": "portal.dashboard.navigation.no_inline_colors",
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,
     "SHOW_BACK_BUTTON": True,
