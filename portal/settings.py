@@ -190,6 +190,8 @@ CELERY_BEAT_SCHEDULER = "portal.beat:HeartbeatScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = TIME_ZONE
 DJANGO_CELERY_BEAT_TZ_AWARE = True
+#: Whoever may publish to the broker could stop workers with it; nothing here uses it.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 
 
 def favicon(request: object) -> str:
