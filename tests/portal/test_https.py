@@ -38,7 +38,7 @@ def test_https_makes_cookies_secure_and_browsers_remember_it(tmp_path: Path) -> 
         "TRUSTED_PROXIES": "127.0.0.1",
         "WATCHER": "false",
     }
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", ASK],
         cwd=ROOT,
         env=environment,
