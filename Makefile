@@ -11,6 +11,7 @@ STAMP := $(VENV)/.runtime-$(shell cksum < requirements.txt | tr ' ' '-')
 help:
 	@echo "make run          run everything on this machine; Ctrl-C stops it"
 	@echo "make test         all checks and tests; WORKERS=1 for one test at a time"
+	@echo "make audit        are the pinned packages free of known vulnerabilities?"
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
 	@echo "make bench-logflood  measure what a log flood in a container costs the portal"
@@ -54,6 +55,7 @@ WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 5 ] && e
 
 .PHONY: test
 test: lint check
+	@$(BIN)/python -m tests.advisories $(ADVISORIES) || [ $$? -eq 2 ]
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not timed"
 	$(BIN)/python -m pytest -m timed
 
@@ -69,6 +71,12 @@ check: $(DEV_STAMP)
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 		env DATA_DIR="$$folder" $(DEPLOY_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+#: ADVISORIES is a checkout of https://github.com/pypa/advisory-database for a machine that reaches PyPI's index
+#: only. `make test` goes on when nobody could be asked (exit code 2) and says so; `make audit` fails.
+.PHONY: audit
+audit: $(DEV_STAMP)
+	@$(BIN)/python -m tests.advisories $(ADVISORIES)
 
 .PHONY: test-fast
 test-fast: $(DEV_STAMP)

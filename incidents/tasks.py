@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import redis
 from celery import shared_task
@@ -14,6 +15,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from redis.exceptions import LockNotOwnedError
+from redis.lock import Lock
 
 from incidents import (
     audit,
@@ -158,6 +160,28 @@ def prune_audit() -> None:
             audit.prune(now=timezone.now())
 
 
+class _Lock(Lock):
+    """redis-py's lock, given back without a script: web processes may run none."""
+
+    def register_scripts(self) -> None:
+        """Register none."""
+
+    def do_release(self, expected_token: Any) -> None:
+        """Delete the lock while it holds ``expected_token``.
+
+        Raises:
+            LockNotOwnedError: it ran out, and another process may hold it.
+        """
+
+        def give_back(pipeline: Any) -> None:
+            if pipeline.get(self.name) != expected_token:
+                raise LockNotOwnedError("the lock ran out", lock_name=str(self.name))
+            pipeline.multi()
+            pipeline.delete(self.name)
+
+        self.redis.transaction(give_back, self.name)
+
+
 @contextmanager
 def only_one(name: str, timeout_s: float) -> Iterator[bool]:
     """Hold the Redis lock of a task; False when another worker has it. Without Redis the task runs.
@@ -165,7 +189,7 @@ def only_one(name: str, timeout_s: float) -> Iterator[bool]:
     The rows themselves are claimed by conditional UPDATEs, so two runs at once are wasteful, not wrong.
     """
     client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
-    lock = client.lock(f"lock:{name}", timeout=timeout_s, blocking=False)
+    lock = client.lock(f"lock:{name}", timeout=timeout_s, blocking=False, lock_class=_Lock)
     try:
         won = lock.acquire()
     except redis.RedisError as error:

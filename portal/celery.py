@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 from celery import Celery, Task
-from celery.signals import worker_ready
+from celery.signals import celeryd_init, worker_ready
 from celery.utils.log import get_task_logger
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
@@ -42,6 +42,21 @@ def dead_man() -> None:
     from portal.deadman import ping  # as above
 
     ping()
+
+
+@celeryd_init.connect
+def keep_own_deliveries(sender: Any, conf: Any, **_: object) -> None:
+    """Keep what this worker took and has not finished apart from other queues' workers, as Redis's ACL does.
+
+    ``sender`` is the worker's name, ``QUEUE@HOST``.
+    """
+    queue = str(sender).partition("@")[0]
+    conf.broker_transport_options = {
+        **conf.broker_transport_options,
+        "unacked_key": f"unacked:{queue}",
+        "unacked_index_key": f"unacked:{queue}:index",
+        "unacked_mutex_key": f"unacked:{queue}:mutex",
+    }
 
 
 @worker_ready.connect

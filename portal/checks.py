@@ -174,6 +174,15 @@ def check_watchers(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
 
 
 @register("portal")
+def check_sessions(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check that a sign-in lasts, and that it ends."""
+    if 300 <= settings.SESSION_IDLE <= settings.SESSION_COOKIE_AGE <= 7 * 24 * 3600:
+        return []
+    said = "SESSION_IDLE must be at least 300 s and at most SESSION_MAX, and that at most 604800 s (a week)."
+    return [Error(said, id="portal.E030")]
+
+
+@register("portal")
 def check_channels(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
     """Check that every notification URL is understood; its text is a secret and is not shown."""
     if not settings.NOTIFY_URLS:

@@ -18,9 +18,11 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 
 from gateway.status import FeedState, read_statuses
+from portal.headers import BARE
 from portal.heartbeat import ages
 
 ALIVE = b'{"status":"ok"}'
+_BARE = [(name.lower().encode(), value.encode()) for name, value in BARE.items()]
 #: Seconds after which a silent beat or worker counts as dead; three periods of the heartbeat.
 BEAT_MAX_AGE = 30.0
 WORKER_MAX_AGE = 45.0
@@ -53,7 +55,7 @@ class Alive:
         if scope["type"] != "http" or scope["path"] != "/health":
             await self.application(scope, receive, send)
             return
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *_BARE]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": ALIVE})
 

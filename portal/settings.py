@@ -14,6 +14,7 @@ env.read_env(str(BASE_DIR / ".env"), recurse=False)
 
 DATA_DIR = data_dir(BASE_DIR)
 SECRET_KEY = secret_key(DATA_DIR)
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 DEBUG = env.bool("DEBUG", False)
 PORT = env.int("PORT", 5111)
 BIND = env.str("BIND", "127.0.0.1")
@@ -49,6 +50,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "portal.headers.HeadersMiddleware",  # first: it sees what the others answer
     "portal.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -58,6 +60,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "portal.storable.StorableTextMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "portal.dashboard.sessions.SessionMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
@@ -103,12 +106,12 @@ EMBEDDED_REDIS = not env.str("REDIS_URL", "")
 DOCKER_HOST = env.str("DOCKER_HOST", "")
 
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 12}),
+        ("CommonPasswordValidator", {}),
+        ("NumericPasswordValidator", {}),
     )
 ]
 AUTHENTICATION_BACKENDS = [
@@ -120,6 +123,8 @@ AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False
+AXES_CLIENT_IP_CALLABLE = "portal.dashboard.login.address"
+AXES_LOCKOUT_CALLABLE = "portal.dashboard.login.locked_out"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 
@@ -136,7 +141,10 @@ STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True
 
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 3600
+#: Seconds after which a sign-in ends, and seconds without a request after which it does.
+SESSION_COOKIE_AGE = env.int("SESSION_MAX", 12 * 3600)
+SESSION_IDLE = env.int("SESSION_IDLE", 2 * 3600)
+CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -183,6 +191,8 @@ CELERY_TASK_TIME_LIMIT = 60
 CELERY_TASK_SOFT_TIME_LIMIT = 45
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+#: Whoever may publish to the broker could stop workers with it; nothing here uses it.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -190,16 +200,6 @@ CELERY_BEAT_SCHEDULER = "portal.beat:HeartbeatScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = TIME_ZONE
 DJANGO_CELERY_BEAT_TZ_AWARE = True
-
-#: The portal's blue, as unfold wants it: a lightness, chroma and hue for each weight.
-PRIMARY = {
-    weight: f"oklch({light}% {chroma} 257)"
-    for weight, light, chroma in (
-        ("50", 97.5, 0.013), ("100", 94.5, 0.03), ("200", 89, 0.06), ("300", 81, 0.1), ("400", 71, 0.14),
-        ("500", 61, 0.16), ("600", 51, 0.16), ("700", 45, 0.14), ("800", 39, 0.11), ("900", 34, 0.09),
-        ("950", 27, 0.06),
-    )
-}  # fmt: skip
 
 
 def favicon(request: object) -> str:
@@ -221,7 +221,8 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
     "STYLES": [stylesheet],
     "SIDEBAR": {"navigation": "portal.dashboard.navigation.sidebar"},
-    "COLORS": {"primary": PRIMARY},
+    # Its colours would be an inline style; they are in portal.css.
+    "COLORS": "portal.dashboard.navigation.no_inline_colors",
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": True,
     "SHOW_BACK_BUTTON": True,

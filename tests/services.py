@@ -40,8 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("TEST_REDIS_URL is for one process: unset it, or run without -n (WORKERS=0)")
 
 
-def start_valkey(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start a Valkey server on ``port`` and return once it accepts connections.
+def start_valkey(folder: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
+    """Start a Valkey server on ``port`` and return once it accepts connections; ``options`` are its own.
 
     Raises:
         RuntimeError: it does not answer within ten seconds.
@@ -57,6 +57,7 @@ def start_valkey(folder: Path, port: int) -> subprocess.Popen[bytes]:
             "",
             "--dir",
             str(folder),
+            *options,
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

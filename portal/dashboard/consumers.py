@@ -17,6 +17,7 @@ from django.contrib.auth.models import PermissionsMixin
 from portal.dashboard.access import VIEW
 from portal.dashboard.contexts import PANELS
 from portal.dashboard.live import TooMany, Viewer, boards
+from portal.dashboard.sessions import stored
 
 #: Seconds between two looks at the viewer's session and permission.
 RECHECK = 30.0
@@ -42,7 +43,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Accept, then close with a reason when the page is not for this person."""
         await self.accept()
         user = self.scope["user"]
-        if user is None or not user.is_authenticated:
+        if user is None or not user.is_authenticated or await self._session() is None:
             await self.close(UNAUTHENTICATED)
             return
         if not await database_sync_to_async(user.has_perm)(VIEW):
@@ -79,7 +80,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.send(orjson.dumps({"now": round(time.time(), 2), "panels": panels}).decode())
 
     async def _still_allowed(self) -> bool:
-        user = await get_user(self.scope)
+        """Look at the stored session, since the scope's copy knows neither a sign-out nor the time."""
+        session = await self._session()
+        if session is None:
+            return False
+        user = await get_user({**self.scope, "session": session})
         if not isinstance(user, PermissionsMixin) or not user.is_active:
             return False
         return await database_sync_to_async(user.has_perm)(VIEW)
+
+    async def _session(self) -> Any | None:
+        return await database_sync_to_async(stored)(self.scope["session"].session_key)

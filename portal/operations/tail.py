@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 from celery import current_app
@@ -55,17 +56,6 @@ _DUE = "tail:due:{service}"
 _READING = "tail:reading:{service}"
 _BUFFER = "tail:buffer:{service}"
 _OPENING = "tail:opening:{opening}"
-
-#: KEYS: the set of watched services. ARGV: now, end of the lease, service, most services. 1 when admitted.
-_ADMIT = """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-if not redis.call('ZSCORE', KEYS[1], ARGV[3]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) then
-  return 0
-end
-redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
-redis.call('EXPIRE', KEYS[1], 60)
-return 1
-"""
 
 
 class TailRefused(Exception):
@@ -176,8 +166,21 @@ def close(opening: int, *, service: int, user: int) -> None:
 
 
 def _admit(service: int) -> bool:
+    """Let ``service`` be watched a little longer unless too many others are; no script: web may run none."""
     now = time.time()
-    return bool(store.client().eval(_ADMIT, 1, _WATCHED, now, now + WATCH_S, service, MAX_TAILS))
+
+    def decide(pipeline: Any) -> bool:
+        until = pipeline.zscore(_WATCHED, str(service))
+        others = int(pipeline.zcount(_WATCHED, now, "+inf"))
+        admitted = others < MAX_TAILS or (until is not None and until > now)
+        pipeline.multi()
+        pipeline.zremrangebyscore(_WATCHED, "-inf", now)
+        if admitted:
+            pipeline.zadd(_WATCHED, {str(service): now + WATCH_S})
+            pipeline.expire(_WATCHED, 60)
+        return admitted
+
+    return bool(store.client().transaction(decide, _WATCHED, value_from_callable=True))
 
 
 def watched(service: int) -> bool:

@@ -110,7 +110,7 @@ def _worker(setup: Setup, queue: str) -> Program:
     command = (
         *(setup.python, "-m", "celery", "-q", "-A", "portal", "worker", "-Q", queue, "-n", name),
         *("--pool", "prefork", "--concurrency", "2", "--max-memory-per-child", "250000"),
-        *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"),
     )
     return Program(
         name=f"worker-{queue}", command=command, priority=50, health=_heartbeat(f"worker:{name}", 45)

@@ -38,6 +38,8 @@ def test_the_defaults_are_clean() -> None:
         ("portal.E015", {"PROBE_CA_FILE": "/nowhere.pem"}),
         ("portal.E020", {"NOTIFY_POLICY": Policy(escalation=(60.0,))}),
         ("portal.E021", {"CHANNEL_KEY": ["short"]}),
+        ("portal.E030", {"SESSION_IDLE": 0}),
+        ("portal.E030", {"SESSION_IDLE": 7200, "SESSION_COOKIE_AGE": 3600}),
     ],
 )
 def test_a_combination_that_cannot_work_has_an_id(
