@@ -6,6 +6,7 @@ The commands are those of ``make run``. The interpreter is replaced, so signals 
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from portal.supervise import plan
 
 #: Role of a container that does not say.
 DEFAULT = "web"
+#: Open files that a process may have, if the Engine allows as many: an end user is one.
+FILES = 65_536
 
 
 class UnknownRole(ValueError):
@@ -54,6 +57,14 @@ def command(environment: Mapping[str, str]) -> Sequence[str]:
     return known[role]
 
 
+def allow_files() -> None:
+    """Raise the limit of open files to ``FILES``, or as far as it may be: Engines start with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main() -> None:
     """Become the role's process, or end with one line."""
     try:
@@ -62,6 +73,7 @@ def main() -> None:
         sys.exit(f"bonghwa: {error}")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     os.umask(0o077)
+    allow_files()
     os.execv(words[0], list(words))  # noqa: S606 - this interpreter, arguments of the plan
 
 

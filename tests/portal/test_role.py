@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -50,6 +51,17 @@ def test_an_unknown_role_ends_with_one_line() -> None:
 
     assert done.returncode == 1
     assert done.stderr.splitlines() == [f"bonghwa: ROLE='webb' must be one of {', '.join(ROLES)}."]
+
+
+def test_a_process_may_have_as_many_files_as_the_engine_allows() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = role.FILES if limits[1] == resource.RLIM_INFINITY else min(role.FILES, limits[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(allowed, 1000), limits[1]))
+    try:
+        role.allow_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (allowed, limits[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def asked(name: str, host: str = "box") -> str:
