@@ -28,13 +28,6 @@ COPY templates /app/templates
 RUN /opt/venv/bin/python -m compileall -q /app
 
 FROM ${BASE}
-ARG VERSION=0.1.0
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="Bonghwa" \
-      org.opencontainers.image.description="Operations portal with a Kiwoom market-data gateway" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 bonghwa \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin bonghwa \
     && install -d -o 10001 -g 10001 -m 0700 /data
@@ -50,7 +43,15 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /app
 USER 10001:10001
 EXPOSE 5111
-HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-m", "portal.supervise.health"]
 # Run it with an init (docker run --init; compose.yaml does): it reaps what the process leaves behind.
 CMD ["python", "-m", "portal.supervise.role"]
+# Last, so that a new revision leaves the layers above as they are.
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Bonghwa" \
+      org.opencontainers.image.description="Operations portal with a Kiwoom market-data gateway" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
