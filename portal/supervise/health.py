@@ -41,7 +41,7 @@ def check_web(port: int) -> str:
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        raise Unhealthy(f"/health does not answer: {error or type(error).__name__}") from error
+        raise Unhealthy(f"/health does not answer: {str(error) or type(error).__name__}") from error
     finally:
         connection.close()
     if status != 200:

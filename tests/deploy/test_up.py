@@ -52,6 +52,7 @@ class Deployment:
     folder: Path
     host: str
     url: str
+    project: str = "bonghwa"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -61,7 +62,7 @@ class Deployment:
     def compose(self, *words: str) -> str:
         """Run docker-compose and return its output."""
         done = subprocess.run(  # noqa: S603 - a fixed program
-            ["docker-compose", "-p", "bonghwa", *words],  # noqa: S607 - of PATH
+            ["docker-compose", "-p", self.project, *words],  # noqa: S607 - of PATH
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -245,13 +246,13 @@ def test_the_portal_and_its_api_see_their_own_services(deployment: Deployment) -
         status = json.loads(deployment.inside("web", "python", "manage.py", "status", "--json"))
         return {one["name"]: one for one in status["services"] if one["runtime"] == "docker"}
 
-    expected = {f"bonghwa_{name}_1" for name in RUNNING}
+    expected = {f"{deployment.project}_{name}_1" for name in RUNNING}
     wait_until(lambda: seen().keys() >= expected, 90, "every service is seen", 2)
     services = seen()
     assert {services[name]["health"] for name in expected} == {"healthy"}
-    assert "bonghwa_setup_1" not in services
+    assert f"{deployment.project}_setup_1" not in services
     with signed_in(deployment) as browser:
-        assert "bonghwa_web_1" in browser.get("/services/").text
+        assert f"{deployment.project}_web_1" in browser.get("/services/").text
         rows = browser.get("/api/v1/services").json()
         assert expected <= {one["name"] for one in rows}
     gateway = json.loads(deployment.inside("web", "python", "manage.py", "status", "--json"))["gateway"]
