@@ -17,6 +17,7 @@ help:
 	@echo "make bench-logflood  measure what a log flood in a container costs the portal"
 	@echo "make bench-pages  measure the portal's pages over a month of invented history"
 	@echo "make bench-sweep  measure a sweep over a hundred containers of the Engine at DOCKER_HOST"
+	@echo "make image        the container image of compose.yaml; BASE=image to build on another base, offline too"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
 	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
 	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
@@ -99,6 +100,31 @@ bench-pages: $(STAMP)
 .PHONY: bench-sweep
 bench-sweep: $(STAMP)
 	@$(BIN)/python -m bench.sweep $(ARGS)
+
+# ---- container image ----
+
+IMAGE ?= bonghwa:latest
+BASE ?= python:3.11-slim-bookworm
+#: Python of BASE: the wheels are fetched for it, whatever runs this.
+IMAGE_PYTHON ?= 3.11
+#: Installs the wheels inside the build, on a base that has no pip.
+IMAGE_PIP := pip==25.3
+WHEELS_STAMP := wheels/.for-$(shell (cat requirements.txt; echo $(IMAGE_PYTHON) $(IMAGE_PIP)) | cksum | tr ' ' '-')
+
+.PHONY: image wheels
+wheels: $(WHEELS_STAMP)
+
+$(WHEELS_STAMP):
+	@rm -rf wheels && mkdir wheels
+	@# Without markers: pip would ask them of this Python, not of the image's.
+	@sed 's/ *;.*//' requirements.txt > wheels/all.txt
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --only-binary :all: \
+		--python-version $(IMAGE_PYTHON) --dest wheels --requirement wheels/all.txt $(IMAGE_PIP)
+	@touch $@
+
+image: $(WHEELS_STAMP)
+	docker build --build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+		--tag $(IMAGE) .
 
 # ---- demonstration ----
 

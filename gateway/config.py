@@ -142,6 +142,17 @@ def pair_keys(app_keys: list[str], secret_keys: list[str]) -> tuple[AppKey, ...]
     return tuple(AppKey(f"key-{number}", key, secret) for number, (key, secret) in enumerate(pairs, 1))
 
 
+def nameless_keys(number: int) -> tuple[AppKey, ...]:
+    """Return ``number`` slots without credentials, for processes that read the gateway and are not it.
+
+    Raises:
+        ConfigError: the number is negative or above 100.
+    """
+    if not 0 <= number <= 100:
+        raise ConfigError(f"KIWOOM_CONNECTIONS={number} must be from 0 to 100.")
+    return tuple(AppKey(f"key-{one}", "", "") for one in range(1, number + 1))
+
+
 def hosts(mode: Mode, rest_url: str = "", ws_url: str = "") -> tuple[str, str]:
     """Return the REST and WebSocket base URLs of ``mode``, each replaced by an override when given."""
     rest, ws = HOSTS[mode]

@@ -19,6 +19,7 @@ from gateway.config import (
     RetryConfig,
     UpstreamConfig,
     hosts,
+    nameless_keys,
     pair_keys,
 )
 
@@ -78,12 +79,13 @@ def upstream_config() -> UpstreamConfig:
         )
         if mode is Mode.SIMULATOR and not app_keys and not secret_keys:
             app_keys, secret_keys = [SIMULATOR_KEY[0]], [SIMULATOR_KEY[1]]
+        keys = pair_keys(app_keys, secret_keys) or nameless_keys(env.int("KIWOOM_CONNECTIONS", 0))
         retry = RetryConfig()
         default = UpstreamConfig(
             mode=mode,
             rest_url=rest_url,
             ws_url=ws_url,
-            keys=pair_keys(app_keys, secret_keys),
+            keys=keys,
             calendar=env.str("GATEWAY_CALENDAR", "always" if mode is Mode.SIMULATOR else "krx"),
         )
         return replace(

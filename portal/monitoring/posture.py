@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
-from django_stubs_ext import StrPromise
 
 from portal.monitoring.runtimes.docker_api import size_bytes
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 #: Restarts by the Engine since the container was created, from which an endless policy counts as a loop.
 LOOP_RESTARTS = 3
 MIB = 1024 * 1024
+#: Label of a container that stands between others and the Docker socket.
+SOCKET_PROXY = "bonghwa.socket-proxy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,10 @@ def _privileged(one: Container) -> bool | None:
 
 
 def _socket(one: Container) -> bool | None:
-    return None if "engine_socket" not in one.config else not one.config["engine_socket"]
+    """A socket proxy is the one container that must have it: its label says so."""
+    if "engine_socket" not in one.config or one.part("labels").get(SOCKET_PROXY, "") == "true":
+        return None
+    return not one.config["engine_socket"]
 
 
 def _compose(one: Container, *lines: str) -> str:

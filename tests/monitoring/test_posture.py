@@ -53,6 +53,8 @@ def test_a_good_container_passes_every_check(check: Any) -> None:
         ("root", container(user="root"), False),
         ("privileged", container(privileged=True), False),
         ("engine_socket", container(engine_socket=True), False),
+        ("engine_socket", container(engine_socket=True, labels={"bonghwa.socket-proxy": "true"}), None),
+        ("engine_socket", container(engine_socket=True, labels={"bonghwa.socket-proxy": "no"}), False),
     ],
 )  # fmt: skip
 def test_each_check(key: str, one: Container, verdict: bool | None) -> None:

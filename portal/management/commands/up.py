@@ -129,12 +129,12 @@ def wanted_ports(setup: plan.Setup) -> dict[str, tuple[str, int]]:
     return wanted
 
 
-def create_admin() -> str | None:
-    """Create the first admin and return its password; None when somebody is there already."""
+def create_admin(password: str = "") -> str | None:
+    """Create the first admin and return its password (made up unless given); None when one is there."""
     people = get_user_model()
     if people.objects.filter(is_superuser=True).exists():
         return None
-    password = secrets.token_urlsafe(12)
+    password = password or secrets.token_urlsafe(12)
     people.objects.create_superuser(username=ADMIN, password=password)
     return password
 

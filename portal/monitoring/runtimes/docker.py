@@ -124,6 +124,9 @@ class DockerRuntime:
                 tls=docker.utils.kwargs_from_env().get("tls", False),
                 max_pool_size=POOL_SIZE,
             )
+            # The SDK keeps that many connections to a socket alone; a proxy before it is reached over HTTP.
+            if self._api.base_url.startswith("http://"):
+                self._api.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=POOL_SIZE))
         return self._api
 
     def list(self) -> list[Found]:

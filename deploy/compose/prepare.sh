@@ -1,0 +1,58 @@
+#!/bin/sh
+# Makes what compose.yaml needs and the repository must not hold: secrets/ (random, once) and lines of .env.
+# Safe to repeat: what is there stays. Run it on the machine whose Docker Engine will run the deployment.
+#
+# The files are readable, but their folder is the caller's alone (0700): on the machine nobody else reaches them,
+# and in a container each role reads the ones that are mounted there, whatever user it runs as.
+set -eu
+cd "$(dirname "$0")/../.."
+umask 077
+
+folder=secrets
+mkdir -p "$folder"
+chmod 700 "$folder"
+
+random() { head -c 48 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | head -c 43; }
+
+# keep NAME VALUE: a file that is made once.
+keep() {
+  [ -e "$folder/$1" ] || { printf '%s' "$2" > "$folder/.new" && mv "$folder/.new" "$folder/$1"; }
+  chmod 444 "$folder/$1"
+}
+
+for name in secret_key audit_key channel_key admin_password database_password; do
+  keep "$name" "$(random)"
+done
+keep database_url "postgres://bonghwa:$(cat "$folder/database_password")@postgres:5432/bonghwa"
+
+# One Redis user for each role; the names of roles are those of ROLE.
+for role in web gateway worker-collect worker-ops beat setup; do
+  keep "redis_password_$role" "$(random)"
+  keep "redis_url_$role" "redis://$role:$(cat "$folder/redis_password_$role")@redis:6379/0"
+done
+{
+  sed '/^#/d;/^$/d' deploy/compose/redis-users.acl | while read -r word role rights; do
+    case "$word $role" in
+      "user default" | "user health") printf '%s %s %s\n' "$word" "$role" "$rights" ;;
+      *) printf '%s %s #%s %s\n' "$word" "$role" \
+        "$(printf '%s' "$(cat "$folder/redis_password_$role")" | sha256sum | cut -d ' ' -f 1)" "$rights" ;;
+    esac
+  done
+} > "$folder/.new"
+chmod 444 "$folder/.new"
+mv -f "$folder/.new" "$folder/redis_users"
+
+# Filled in by hand; empty while the simulator or nothing stands in for them.
+for name in kiwoom_app_key kiwoom_secret_key notify_urls deadman_url; do
+  keep "$name" ""
+done
+
+# line NAME VALUE: a line of .env, unless it is there.
+touch .env
+line() { grep -q "^$1=" .env || printf '%s=%s\n' "$1" "$2" >> .env; }
+socket=${DOCKER_SOCKET:-/var/run/docker.sock}
+[ -S "$socket" ] || { echo "prepare: there is no Docker socket at $socket; set DOCKER_SOCKET" >&2; exit 1; }
+line DOCKER_SOCKET "$socket"
+line DOCKER_GID "$(stat -c %g "$socket")"
+
+echo "prepare: secrets/ and .env are ready; sign in as admin with the password in secrets/admin_password"
