@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from portal.backup.seal import UnknownKey, sign, vouched
 
@@ -158,7 +158,10 @@ class Reader:
         """
         digest, rows, size = hashlib.sha256(), 0, 0
         try:
-            with self._archive.open(part.name) as member, io.BufferedReader(member, 2**20) as source:
+            with (
+                self._archive.open(part.name) as member,
+                io.BufferedReader(cast(io.RawIOBase, member), 2**20) as source,
+            ):
                 while size <= part.size and (line := source.readline(LINE_MAX)):
                     digest.update(line)
                     rows, size = rows + 1, size + len(line)

@@ -60,7 +60,7 @@ def new_database(tmp_path, request):
 def machine(settings, tmp_path):
     """Set the folder in which this machine keeps the audit's anchor."""
 
-    def enter(name: str) -> Path:
+    def enter(name):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         settings.DATA_DIR = folder
