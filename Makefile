@@ -13,6 +13,7 @@ help:
 	@echo "make test         all checks and tests; WORKERS=1 for one test at a time"
 	@echo "make audit        are the pinned packages free of known vulnerabilities?"
 	@echo "make test-fast    only the tests that take no server, browser or container"
+	@echo "make test-postgres  the tests that use the database, on a private PostgreSQL"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
 	@echo "make bench-logflood  measure what a log flood in a container costs the portal"
 	@echo "make bench-pages  measure the portal's pages over a month of invented history"
@@ -82,6 +83,10 @@ audit: $(DEV_STAMP)
 .PHONY: test-fast
 test-fast: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not docker and not browser and not timed"
+
+.PHONY: test-postgres
+test-postgres: $(DEV_STAMP)
+	$(BIN)/python -m tests.on_postgres -n $(WORKERS) $(ARGS)
 
 # ---- numbers ----
 

@@ -5,6 +5,8 @@ from importlib import import_module
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.db import connections
+from django.db.models.signals import pre_migrate
 
 
 class PortalConfig(AppConfig):
@@ -16,5 +18,13 @@ class PortalConfig(AppConfig):
         """Bind tasks to the Celery application and register the system checks."""
         import_module("portal.celery")
         import_module("portal.checks")
+        pre_migrate.connect(_let_statements_take_long)
         with suppress(OSError):  # a read-only DATA_DIR is told by preflight and by the checks
             settings.STATIC_ROOT.mkdir(exist_ok=True)
+
+
+def _let_statements_take_long(*, using: str, **_given: object) -> None:
+    """Lift DATABASE_STATEMENT_TIMEOUT from the connection that migrates: an index may take its time."""
+    if connections[using].vendor == "postgresql":
+        with connections[using].cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import dj_database_url
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
+from portal.database import database
 from portal.env import data_dir, env, feed_config, secret_key, upstream_config
 from portal.notify_env import CHANNEL_SCHEMES_DEFAULT, notify_policy
 
@@ -87,17 +87,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {
-    "default": dj_database_url.parse(
-        env.str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'bonghwa.sqlite3'}"), conn_health_checks=True
-    )
-}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
+DATABASES = {"default": database(DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 #: Embedded Valkey of ``make run`` listens on a port beside the web's when no REDIS_URL is given.

@@ -14,7 +14,13 @@ from tests import distribution
 from tests.browser import chromium
 from tests.engine import busybox_image, docker_client, docker_host
 from tests.require import IN_CI, require
-from tests.servers import migrated_postgres_url, nginx, postgres_port, postgres_url
+from tests.servers import (
+    another_migrated_postgres_url,
+    migrated_postgres_url,
+    nginx,
+    postgres_port,
+    postgres_url,
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,6 +64,7 @@ def seed_report() -> Path:
 
 __all__ = [
     "IN_CI",
+    "another_migrated_postgres_url",
     "busybox_image",
     "chromium",
     "docker_client",

@@ -94,7 +94,14 @@ def postgres_programs() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres_port() -> Iterator[int]:
-    """Port of a private PostgreSQL server. As root it runs as the user ``postgres``."""
+    """Port of a private PostgreSQL server."""
+    with postgres_server() as port:
+        yield port
+
+
+@contextmanager
+def postgres_server() -> Iterator[int]:
+    """Run a private PostgreSQL server; yields its port. As root it runs as the user ``postgres``."""
     programs = postgres_programs()
     require(programs, "PostgreSQL server (Debian package postgresql)")
     assert programs is not None
@@ -116,6 +123,7 @@ def postgres_port() -> Iterator[int]:
     server = [
         *(*as_owner, str(programs / "postgres"), "-D", str(folder / "data"), "-p", str(port)),
         *("-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"),
+        *("-c", "max_connections=300"),
     ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(server, stdout=log, stderr=log, cwd="/")  # noqa: S603 - Debian's own programs
@@ -138,19 +146,35 @@ def _lets_in(port: int) -> bool:
     return True
 
 
-@pytest.fixture
-def postgres_url(postgres_port: int) -> str:
-    """``DATABASE_URL`` of a new, empty database."""
-    server, name = f"postgres://postgres@127.0.0.1:{postgres_port}", f"test_{uuid.uuid4().hex}"
+def _new_database(port: int) -> str:
+    """Create an empty database and return its ``DATABASE_URL``."""
+    server, name = f"postgres://postgres@127.0.0.1:{port}", f"test_{uuid.uuid4().hex}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
     return f"{server}/{name}"
 
 
 @pytest.fixture
-def migrated_postgres_url(postgres_url: str) -> str:
-    """``DATABASE_URL`` of a new database as the migrations leave it."""
+def postgres_url(postgres_port: int) -> str:
+    """``DATABASE_URL`` of a new, empty database."""
+    return _new_database(postgres_port)
+
+
+@pytest.fixture
+def another_migrated_postgres_url(postgres_port: int) -> Callable[[], str]:
+    """Make a new database as the migrations leave it; returns its ``DATABASE_URL``."""
     programs = postgres_programs()
     assert programs is not None
-    migrated_postgres(postgres_url, programs)
-    return postgres_url
+
+    def make() -> str:
+        url = _new_database(postgres_port)
+        migrated_postgres(url, programs)
+        return url
+
+    return make
+
+
+@pytest.fixture
+def migrated_postgres_url(another_migrated_postgres_url: Callable[[], str]) -> str:
+    """``DATABASE_URL`` of a new database as the migrations leave it."""
+    return another_migrated_postgres_url()

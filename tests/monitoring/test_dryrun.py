@@ -121,6 +121,7 @@ def test_it_stops_in_time_and_says_how_far_it_came(monkeypatch: pytest.MonkeyPat
 
 def test_the_list_is_bounded_and_the_count_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dryrun, "MAX_LISTED", 1)
+    monkeypatch.setattr(dryrun, "TIME_LIMIT_S", 60.0)
     history("api", BURST)
     history("web", BURST)
     result = dry_run(cpu(), now=NOW)

@@ -18,7 +18,9 @@ ROOT = Path(settings.BASE_DIR)
 
 
 def test_every_variable_is_listed_in_the_example() -> None:
-    source = "".join((ROOT / "portal" / name).read_text() for name in ("env.py", "settings.py"))
+    source = "".join(
+        (ROOT / "portal" / name).read_text() for name in ("database.py", "env.py", "settings.py")
+    )
     read = set(re.findall(r'env\.(?:str|int|float|bool|list|enum)\(\s*"([A-Z_]+)"', source))
     read |= {f"FEED_{name.upper()}" for name in FeedConfig.__dataclass_fields__}
     read |= {f"NOTIFY_{name.upper()}" for name in Policy.__dataclass_fields__}
