@@ -66,9 +66,11 @@ def _field(model: ModelState, name: str) -> models.Field:
 
 
 def _added(field: models.Field) -> str:
-    if field.many_to_many or field.null or field.db_default is not NOT_PROVIDED:
-        return "" if not field.unique else "old code writes the same value into every row"
-    return "old code inserts rows without it; give it db_default or null=True"
+    if field.many_to_many or field.null:
+        return ""
+    if field.db_default is NOT_PROVIDED:
+        return "old code inserts rows without it; give it db_default or null=True"
+    return "old code writes the same value into every row" if field.unique else ""
 
 
 def _altered(old: models.Field, new: models.Field) -> str:
