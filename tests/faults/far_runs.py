@@ -72,16 +72,22 @@ class Parts:
     valkey: Valkey
 
 
-def everything(parts: Parts) -> Sequence[Fault]:
-    """Return the faults of this group."""
+class Far:
+    """Holds the parts while they run, so that faults have names before that."""
+
+    parts: Parts
+
+
+def everything(far: Far) -> Sequence[Fault]:
+    """Return the faults of this group; they are played while ``far`` has its parts."""
     return (
-        Fault("restart PostgreSQL, killed", lambda _: _gone(parts.database), DOWN_S),
-        Fault("pause PostgreSQL", lambda _: _paused(parts.database), PAUSE_S),
-        Fault("restart remote Redis, data kept", lambda _: _gone(parts.valkey), DOWN_S, promise=90.0),
-        Fault("network cut to PostgreSQL and Redis", lambda _: _cut(parts.link), CUT_S, promise=120.0),
+        Fault("restart PostgreSQL, killed", lambda _: _gone(far.parts.database), DOWN_S),
+        Fault("pause PostgreSQL", lambda _: _paused(far.parts.database), PAUSE_S),
+        Fault("restart remote Redis, data kept", lambda _: _gone(far.parts.valkey), DOWN_S, promise=90.0),
+        Fault("network cut to PostgreSQL and Redis", lambda _: _cut(far.parts.link), CUT_S, promise=120.0),
         Fault(
             f"link with {ROUND_TRIP_S * 1000:g} ms and {LOSS:.0%} loss",
-            lambda _: _slow(parts.link),
+            lambda _: _slow(far.parts.link),
             SLOW_S,
             works=True,
         ),
@@ -143,15 +149,17 @@ def _parts() -> Iterator[Parts]:
 
 def play(only: str, slack: float, *, short: bool) -> Iterator[Result]:
     """Play the faults whose name holds ``only``; this group has no short form."""
-    if short:
+    far = Far()
+    faults = chosen(everything(far), only)
+    if short or not faults:
         return
-    with _parts() as parts:
+    with _parts() as far.parts:
 
         @contextmanager
         def ready() -> Iterator[Site]:
             with tempfile.TemporaryDirectory(prefix="bw-") as name:
-                env = {"DATABASE_URL": parts.database.url, "REDIS_URL": parts.valkey.url}
+                env = {"DATABASE_URL": far.parts.database.url, "REDIS_URL": far.parts.valkey.url}
                 with a_site(Path(name), **env) as site:
                     yield site
 
-        yield from series(chosen(everything(parts), only), ready, slack)
+        yield from series(faults, ready, slack)

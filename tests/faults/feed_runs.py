@@ -53,9 +53,9 @@ async def _reconnect(fleet: Fleet, slack: float) -> Result:
             await until(lambda: _all_read(readers, began), "everybody reads again", PROMISE_S * slack)
         except AssertionError:
             away = sum(not reads_again(one, began) for one in readers)
-            return Result(NAME, "-", None, PROMISE_S, 0, [f"{away} clients are not back"], INVARIANT)
+            return Result(NAME, "-", None, PROMISE_S * slack, 0, [f"{away} clients are not back"], INVARIANT)
         took = max(one.back for one in readers) - began
-        return Result(NAME, "-", took, PROMISE_S, 0, [], INVARIANT)
+        return Result(NAME, "-", took, PROMISE_S * slack, 0, [], INVARIANT)
 
 
 def _all_read(readers: Sequence[Reader], since: float) -> bool:

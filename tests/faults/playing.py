@@ -33,7 +33,7 @@ def play(site: Site, fault: Fault, slack: float = 1.0) -> Result:
         found.append("nobody could work meanwhile")
     lasts = f"{fault.lasts:g}" if fault.lasts else "-"
     written = site.person.ledger.count() - before
-    result = Result(fault.name, lasts, took, fault.promise, written, found)
+    result = Result(fault.name, lasts, took, promise, written, found)
     print(f"    {result.cells[3]} s, {result.cells[-1]}", flush=True)
     return result
 
@@ -49,4 +49,4 @@ def settle(site: Site, slack: float = 1.0) -> Result:
     took = time.monotonic() - began
     found = [*stored.problems(site.person.ledger), *stored.detected(site.ill, site.receiver)]
     name = f"all of these: {len(site.ill)} programs fell ill meanwhile"
-    return Result(name, "-", took, TOLD_WITHIN_S, site.person.ledger.count(), found)
+    return Result(name, "-", took, TOLD_WITHIN_S * slack, site.person.ledger.count(), found)
