@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import struct
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,9 +15,10 @@ import psutil
 
 from tests.faults.series import Fault
 from tests.faults.site import Site
+from tests.proof.world import Unplayable
 
-#: Where Debian's package libfaketime puts the library.
-LIBFAKETIME = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu" / "faketime" / "libfaketime.so.1"
+#: File of DATA_DIR with the offset of the clock in seconds.
+CLOCK = "clock"
 PROGRAMS = ("web", "gateway", "worker-collect", "worker-ops", "beat", "valkey")
 #: A flapping upstream: seconds refused and seconds let in, in turn.
 FLAP_S = 3.0
@@ -118,21 +122,36 @@ def clock_jump(name: str, offset: int, stays: float) -> Fault:
 
 
 def set_clock(folder: Path, seconds: int) -> None:
-    """Write the offset that the product's processes see."""
-    whole = folder / "clock.new"
-    whole.write_text(f"{seconds:+d}\n")
-    whole.replace(folder / "clock")
+    """Write the offset that the product's processes see from now on."""
+    descriptor = os.open(folder / CLOCK, os.O_CREAT | os.O_WRONLY, 0o644)
+    try:
+        os.pwrite(descriptor, struct.pack("q", seconds), 0)
+    finally:
+        os.close(descriptor)
 
 
-def faketime_env(folder: Path, library: Path) -> Mapping[str, str]:
-    """Return the environment of processes whose clock can be moved."""
-    return {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-    }
+def clock_env(folder: Path) -> Mapping[str, str]:
+    """Compile the library that moves the clock of a process; return the environment that loads it.
+
+    Raises:
+        Unplayable: there is no C compiler.
+    """
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise Unplayable("moving a clock needs a C compiler: apt-get install gcc libc6-dev")
+    library = folder / "clock.so"
+    words = [
+        compiler,
+        "-O2",
+        "-shared",
+        "-fPIC",
+        "-o",
+        str(library),
+        str(Path(__file__).with_name("clock.c")),
+    ]
+    subprocess.run(words, check=True)  # noqa: S603 - the compiler found above
+    set_clock(folder, 0)
+    return {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(folder / CLOCK)}
 
 
 def storm(fault: str, seconds: float) -> Fault:
