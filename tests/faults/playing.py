@@ -18,10 +18,12 @@ def play(site: Site, fault: Fault, slack: float = 1.0) -> Result:
     patient = "ill-" + "".join(letter if letter.isalnum() else "-" for letter in fault.name.lower())
     before = site.person.ledger.count()
     print(f"{fault.name} …", flush=True)
-    site.prepare(patient)
+    if fault.ill:
+        site.prepare(patient)
     with fault.play(site):
         began = time.monotonic()
-        site.fall_ill(patient)
+        if fault.ill:
+            site.fall_ill(patient)
         while time.monotonic() < began + fault.lasts:
             time.sleep(LOOK_S)
         meanwhile = site.person.ledger.count() - before

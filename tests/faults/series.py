@@ -22,6 +22,8 @@ class Fault:
     promise: float = 60.0
     #: Whether people can work on while it lasts.
     works: bool = False
+    #: Whether a program falls ill meanwhile: it takes a minute until that is told.
+    ill: bool = True
 
 
 def series(
