@@ -23,6 +23,7 @@ help:
 	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
 	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
 	@echo "make prove-checklist  break and repair what the seed report's six measures are about: does each item see it?"
+	@echo "make faults       kills, pauses, restarts, a full disk, clocks, links, storms: what is lost, how soon does all work?"
 	@echo "make soak         an hour of healthy load with deploys: is anything told that is no fault?"
 
 # ---- run ----
@@ -139,7 +140,10 @@ demo-outage: $(STAMP)
 
 # ---- proofs: each starts a product and containers of its own, and removes them ----
 
-.PHONY: prove-faults prove-outages prove-checklist soak
+.PHONY: faults prove-faults prove-outages prove-checklist soak
+faults: $(DEV_STAMP)
+	@$(BIN)/python -m tests.faults $(ARGS)
+
 prove-faults: $(DEV_STAMP)
 	@$(BIN)/python -m tests.proof faults $(ARGS)
 

@@ -28,7 +28,7 @@ daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
-events {{ worker_connections 512; }}
+events {{ worker_connections 8192; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;
@@ -41,11 +41,11 @@ http {{
 """
 
 
-def listens(port: int) -> bool:
-    """Whether something accepts connections on ``port`` of loopback."""
+def listens(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether something accepts connections on ``port`` of ``address``."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 @contextmanager

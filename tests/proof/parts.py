@@ -75,17 +75,22 @@ class Engine:
 
 @dataclass(slots=True)
 class Postgres:
-    """A PostgreSQL server; as root it runs as the user ``postgres``."""
+    """A PostgreSQL server; as root it runs as the user ``postgres``.
+
+    ``inside`` are words before its command, such as those that run it in a network namespace.
+    """
 
     folder: Path
     programs: Path
     port: int = field(default_factory=free_port)
+    address: str = "127.0.0.1"
+    inside: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """``DATABASE_URL``."""
-        return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        return f"postgres://postgres@{self.address}:{self.port}/postgres"
 
     @property
     def _owner(self) -> Sequence[str]:
@@ -99,6 +104,8 @@ class Postgres:
         subprocess.run(  # noqa: S603 - Debian's own program
             [*initdb, "-U", "postgres", "-A", "trust", "--no-sync"], check=True, capture_output=True, cwd="/"
         )
+        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet trust\n")
 
     def take(self) -> None:
         """Kill the server with everything that it had not finished."""
@@ -118,13 +125,13 @@ class Postgres:
         if self.process is not None:
             return
         command = [
-            *(*self._owner, str(self.programs / "postgres"), "-D", str(self.folder / "data")),
-            *("-p", str(self.port), "-c", "listen_addresses=127.0.0.1"),
+            *(*self.inside, *self._owner, str(self.programs / "postgres"), "-D", str(self.folder / "data")),
+            *("-p", str(self.port), "-c", f"listen_addresses={self.address}"),
             *("-c", f"unix_socket_directories={self.folder}"),
         ]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")  # noqa: S603 - Debian's own program
-        wait_until(lambda: listens(self.port), 60, "PostgreSQL accepts connections")
+        wait_until(lambda: listens(self.port, self.address), 60, "PostgreSQL accepts connections")
 
 
 @dataclass(slots=True)
@@ -166,13 +173,13 @@ class Channel:
 
 
 @contextmanager
-def a_database() -> Iterator[Postgres]:
+def a_database(address: str = "127.0.0.1", inside: Sequence[str] = ()) -> Iterator[Postgres]:
     """Yield a running, empty PostgreSQL server."""
     programs = postgres_programs()
     if programs is None:
         raise Unplayable("PostgreSQL is missing (Debian package postgresql)")
     folder = Path(tempfile.mkdtemp(prefix="bw-pg-"))
-    server = Postgres(folder, programs)
+    server = Postgres(folder, programs, address=address, inside=inside)
     try:
         server.make()
         server.give()

@@ -156,7 +156,7 @@ def a_world(*, engine: str = "", **env: str) -> Iterator[World]:
             make_images(client)
             print(f"Starting the product in {product.folder} on {host} …", flush=True)
             product.start(START_S)
-            _set_django_up(product)
+            set_django_up(product)
             yield World(product, client, receiver, authority)
         finally:
             try:
@@ -166,7 +166,7 @@ def a_world(*, engine: str = "", **env: str) -> Iterator[World]:
                 client.close()
 
 
-def _set_django_up(product: Product) -> None:
+def set_django_up(product: Product) -> None:
     """Let this process read the product's database.
 
     Its environment is as before afterwards: by ``DATA_DIR`` the product's own processes are told from others.

@@ -1,0 +1,1 @@
+"""Upgrades while the product serves: migrations under old code, processes replaced one by one."""
