@@ -20,7 +20,7 @@ help:
 	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
 	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
 	@echo "make prove-checklist  break and repair what the seed report's six measures are about: does each item see it?"
-	@echo "make soak         an hour of healthy load with deploys: is anything told that is no fault?"
+	@echo "make soak         half an hour of healthy load, clients and deploys: is anything told, does anything grow?"
 
 # ---- run ----
 
