@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from ninja import Router, Schema
+from ninja import Path, Router, Schema
 
+from gateway.api import Problem
 from incidents import duedates
 from incidents.models import Incident
 from incidents.related import related
@@ -17,6 +18,9 @@ from portal.dashboard import ledger
 
 #: Newest timeline events sent.
 TIMELINE_MAX = 300
+
+#: What a column of numbers holds.
+Number = Annotated[int, Path(ge=1, lt=2**31)]
 
 router = Router()
 
@@ -80,8 +84,10 @@ class IncidentDetailOut(Schema):
     timeline: list[EventOut]
 
 
-@router.get("/incidents/{int:number}", response=IncidentDetailOut)
-def incident(request: HttpRequest, number: int) -> dict[str, Any]:
+@router.get(
+    "/incidents/{number}", response={200: IncidentDetailOut, 401: Problem, 404: Problem, 422: Problem}
+)
+def incident(request: HttpRequest, number: Number) -> dict[str, Any]:
     """One incident; one that was merged says into which, and keeps its own timeline."""
     joined = Incident.objects.select_related("lead", "recurrence_of", "merged_into", "split_from")
     found = get_object_or_404(joined, number=number)
