@@ -20,6 +20,7 @@ help:
 	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
 	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
 	@echo "make prove-checklist  break and repair what the seed report's six measures are about: does each item see it?"
+	@echo "make fuzz         the API, the feed's socket and the import of reports, for ten minutes"
 	@echo "make soak         half an hour of healthy load, clients and deploys: is anything told, does anything grow?"
 
 # ---- run ----
@@ -100,7 +101,7 @@ demo-outage: $(STAMP)
 
 # ---- proofs: each starts a product and containers of its own, and removes them ----
 
-.PHONY: prove-faults prove-outages prove-checklist soak
+.PHONY: prove-faults prove-outages prove-checklist soak fuzz
 prove-faults: $(DEV_STAMP)
 	@$(BIN)/python -m tests.proof faults $(ARGS)
 
@@ -112,3 +113,6 @@ prove-checklist: $(DEV_STAMP)
 
 soak: $(DEV_STAMP)
 	@$(BIN)/python -m tests.proof soak $(ARGS)
+
+fuzz: $(DEV_STAMP)
+	@$(BIN)/python -m tests.fuzz $(ARGS)

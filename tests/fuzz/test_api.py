@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -54,7 +56,7 @@ class Person:
     headers: dict[str, str] = field(default_factory=dict)
     cookies: dict[str, str] = field(default_factory=dict)
     #: What this one puts into the fields of a body that nobody could guess.
-    knows: dict[str, object] = field(default_factory=dict)
+    knows: Mapping[str, object] = field(default_factory=dict)
 
 
 @pytest.fixture
@@ -100,7 +102,7 @@ def _signed_in(user: User) -> Person:
 @schema.parametrize()
 @effort(20)
 def test_every_answer_is_a_documented_one(
-    case: schemathesis.Case, people: dict[str, Person], redis_client: redis.Redis
+    case: schemathesis.Case[Any], people: dict[str, Person], redis_client: redis.Redis
 ) -> None:
     # Most cases are to come through the limits of a minute, so that those begin anew.
     redis_client.delete(*redis_client.scan_iter(match=COUNTERS, count=1000), "x")
@@ -123,7 +125,7 @@ def test_every_answer_is_a_documented_one(
         assert role in entitled or answer.status_code in (401, 403, 405), answer.text
 
 
-def _fill_in(body: object, knows: dict[str, object]) -> None:
+def _fill_in(body: object, knows: Mapping[str, object]) -> None:
     """Put what somebody knows into the fields of ``body`` that are there, at any depth."""
     if isinstance(body, dict):
         body |= {name: knows[name] for name in body.keys() & knows.keys()}
