@@ -100,7 +100,7 @@ def _signed_in(user: User) -> Person:
 
 
 @schema.parametrize()
-@effort(20)
+@effort(12)
 def test_every_answer_is_a_documented_one(
     case: schemathesis.Case[Any], people: dict[str, Person], redis_client: redis.Redis
 ) -> None:
