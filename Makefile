@@ -24,7 +24,8 @@ help:
 	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
 	@echo "make prove-checklist  break and repair what the seed report's six measures are about: does each item see it?"
 	@echo "make faults       kills, pauses, restarts, a full disk, clocks, links, storms: what is lost, how soon does all work?"
-	@echo "make soak         an hour of healthy load with deploys: is anything told that is no fault?"
+	@echo "make fuzz         the API, the feed's socket and the import of reports, for ten minutes"
+	@echo "make soak         half an hour of healthy load, clients and deploys: is anything told, does anything grow?"
 
 # ---- run ----
 
@@ -140,7 +141,7 @@ demo-outage: $(STAMP)
 
 # ---- proofs: each starts a product and containers of its own, and removes them ----
 
-.PHONY: faults prove-faults prove-outages prove-checklist soak
+.PHONY: faults prove-faults prove-outages prove-checklist soak fuzz
 faults: $(DEV_STAMP)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
@@ -155,3 +156,6 @@ prove-checklist: $(DEV_STAMP)
 
 soak: $(DEV_STAMP)
 	@$(BIN)/python -m tests.proof soak $(ARGS)
+
+fuzz: $(DEV_STAMP)
+	@$(BIN)/python -m tests.fuzz $(ARGS)

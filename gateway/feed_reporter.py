@@ -155,6 +155,7 @@ def feed_status(hub: Hub, process: str) -> FeedStatus:
         queued_frames=sum(len(client.queue) for client in clients),
         queued_bytes=sum(client.queue.size for client in clients),
         conflating=sum(client.queue.conflating for client in clients),
+        tasks=len(asyncio.all_tasks()),
     )
 
 

@@ -333,6 +333,7 @@ class SlotOwner:
             fence=self.lease.fence,
             log_lines=self._cap.lines,
             log_dropped=self._cap.dropped,
+            tasks=len(asyncio.all_tasks()),
             retry=asdict(self._config.retry),
         )
         self._bus.announce(status, self._gaps.flow)

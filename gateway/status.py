@@ -42,7 +42,7 @@ class GatewayStatus:
     ``wanted`` counts the topics that are this connection's task, None when it is of an older version.
     ``capacity`` is how many items the connection can hold, ``free`` how many more. ``unplaced`` topics have
     no place on any key, ``silent`` ones were accepted and brought no row although others tick; the first
-    ``NAMES`` of each are named.
+    ``NAMES`` of each are named. ``tasks`` counts the asyncio tasks of the owner's process.
     """
 
     slot: str
@@ -74,6 +74,7 @@ class GatewayStatus:
     fence: int = 0
     log_lines: int = 0
     log_dropped: int = 0
+    tasks: int = 0
     retry: dict[str, float] | None = None
 
     def encode(self) -> bytes:
@@ -103,7 +104,8 @@ class FeedStatus:
     """One web process's side of the feed.
 
     ``rows_in`` and ``rows_out`` count rows from the bus and rows put into clients' frames since the start;
-    ``subscriptions`` adds up every client's topics; ``conflating`` counts clients that lag now.
+    ``subscriptions`` adds up every client's topics; ``conflating`` counts clients that lag now; ``tasks``
+    counts the asyncio tasks of the process.
     """
 
     process: str
@@ -118,6 +120,7 @@ class FeedStatus:
     queued_frames: int = 0
     queued_bytes: int = 0
     conflating: int = 0
+    tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -42,6 +43,8 @@ class OAuthError(Exception):
         answer = JsonResponse({"return_code": self.code, "return_msg": str(self)}, status=self.status)
         if self.retry_after is not None:
             answer["Retry-After"] = str(self.retry_after)
+        if self.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer["Allow"] = "POST"
         return answer
 
 

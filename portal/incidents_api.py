@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from ninja import Field, Router, Schema
+from ninja import Field, Path, Router, Schema
 from ninja.errors import HttpError
 
+from gateway.api import Problem
 from incidents import duedates
 from incidents.errors import IncidentError
 from incidents.models import Incident
@@ -22,6 +23,9 @@ from portal.dashboard.access import EDIT, OPERATE
 
 #: Newest timeline events sent.
 TIMELINE_MAX = 300
+
+#: What a column of numbers holds.
+Number = Annotated[int, Path(ge=1, lt=2**31)]
 
 router = Router()
 
@@ -89,21 +93,16 @@ class MoveIn(Schema):
     """A move of the lifecycle, by the name that its button has on the page, and the reason for it."""
 
     verb: Literal["acknowledge", "mitigate", "unmitigate", "resolve", "reopen", "review", "unreview", "close"]
-    reason: str = Field("", max_length=lifecycle.REASON_MAX)
-
-
-class Refused(Schema):
-    """Why it was not moved."""
-
-    detail: str
+    #: PostgreSQL keeps no NUL.
+    reason: str = Field("", max_length=lifecycle.REASON_MAX, pattern=r"^[^\x00]*$")
 
 
 @router.post(
-    "/incidents/{int:number}/moves",
-    response={200: IncidentDetailOut, 403: Refused, 404: Refused, 409: Refused},
+    "/incidents/{number}/moves",
+    response={200: IncidentDetailOut, 401: Problem, 403: Problem, 404: Problem, 409: Problem, 422: Problem},
     summary="Move an incident on, or take a step back",
 )
-def make_move(request: HttpRequest, number: int, given: MoveIn) -> dict[str, Any]:
+def make_move(request: HttpRequest, number: Number, given: MoveIn) -> dict[str, Any]:
     """Move it as the page does, with the same rights, guards and traces; 409 says why it was refused."""
     user = request.user
     needed = EDIT if given.verb in lifecycle.EDITORS else OPERATE
@@ -119,8 +118,10 @@ def make_move(request: HttpRequest, number: int, given: MoveIn) -> dict[str, Any
     return incident(request, number)
 
 
-@router.get("/incidents/{int:number}", response=IncidentDetailOut)
-def incident(request: HttpRequest, number: int) -> dict[str, Any]:
+@router.get(
+    "/incidents/{number}", response={200: IncidentDetailOut, 401: Problem, 404: Problem, 422: Problem}
+)
+def incident(request: HttpRequest, number: Number) -> dict[str, Any]:
     """One incident; one that was merged says into which, and keeps its own timeline."""
     joined = Incident.objects.select_related("lead", "recurrence_of", "merged_into", "split_from")
     found = get_object_or_404(joined, number=number)

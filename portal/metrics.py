@@ -72,6 +72,7 @@ UPSTREAM_GAUGES: tuple[tuple[str, str, Callable[[GatewayStatus], float | None]],
     ("free_items", "Items that the connection has room for", lambda one: one.free),
     ("silent_topics", "Accepted topics that bring no row although others do", lambda one: one.silent),
     ("standbys", "Processes that stand by for the session", lambda one: one.standbys),
+    ("tasks", "Asyncio tasks of the gateway process", lambda one: one.tasks),
     (
         "bus_lag_seconds",
         "Time from a row's arrival to its publication in Redis",
@@ -95,6 +96,7 @@ FEED_GAUGES: tuple[tuple[str, str, Callable[[FeedStatus], float]], ...] = (
     ("queue_frames", "Frames that wait for slow end users", lambda one: one.queued_frames),
     ("queue_bytes", "Bytes that wait for slow end users", lambda one: one.queued_bytes),
     ("conflating_connections", "End users that get only the newest rows now", lambda one: one.conflating),
+    ("tasks", "Asyncio tasks of the web process", lambda one: one.tasks),
 )
 FEED_COUNTERS: tuple[tuple[str, str, Callable[[FeedStatus], float]], ...] = (
     ("rows_in", "Rows from the bus", lambda one: one.rows_in),

@@ -13,6 +13,7 @@ from ninja.errors import HttpError
 from ninja.security import HttpBearer
 from pydantic import AwareDatetime
 
+from gateway.api import Problem
 from portal.monitoring import push
 from portal.monitoring.models import Endpoint, Prober
 from portal.monitoring.probes.base import ProbeReading
@@ -74,12 +75,6 @@ class ReportOut(Schema):
     refused: list[RefusedOut]
 
 
-class Problem(Schema):
-    """Why a request was refused."""
-
-    detail: Any
-
-
 class ProberToken(HttpBearer):
     """The token of a prober, as the admin showed it once."""
 
@@ -128,7 +123,7 @@ def _assignment(one: Endpoint) -> dict[str, Any]:
 
 @router.post(
     "push",
-    response={200: ReportOut, 422: ReportOut | Problem, **REFUSALS},
+    response={200: ReportOut, 400: Problem, 422: ReportOut | Problem, **REFUSALS},
     summary="Report results of this prober's endpoints",
 )
 def report(request: HttpRequest, body: ReportIn) -> Status[dict[str, Any]]:

@@ -81,7 +81,7 @@ class Bonghwa:
             _statuses(redis_port),
         ):
             publisher = Publisher(kind="redis", port=redis_port, join=JOIN)
-            yield _endpoint(port, token, topics, publisher, pids)
+            yield endpoint(port, token, topics, publisher, pids)
 
     @contextmanager
     def run_from_upstream(self, place: Place, topics: int) -> Iterator[tuple[Endpoint, int]]:
@@ -100,7 +100,7 @@ class Bonghwa:
                 running(gateway, core=core, log=log, port=kiwoom_port, env=env, cwd=ROOT) as process,
             ):
                 publisher = Publisher(kind="lines", port=feed_port, join=JOIN)
-                yield _endpoint(port, token, topics, publisher, pids), process.pid
+                yield endpoint(port, token, topics, publisher, pids), process.pid
 
     @contextmanager
     def _web(self, place: Place, redis_port: int) -> Iterator[tuple[int, str, tuple[int, ...]]]:
@@ -127,7 +127,8 @@ def closes(redis_port: int) -> dict[str, int]:
         return total
 
 
-def _endpoint(port: int, token: str, topics: int, publisher: Publisher, pids: tuple[int, ...]) -> Endpoint:
+def endpoint(port: int, token: str, topics: int, publisher: Publisher, pids: tuple[int, ...]) -> Endpoint:
+    """Return how a client of ``/ws`` logs in with ``token`` and registers the first ``topics`` symbols."""
     items = list(payload.SYMBOLS[:topics])
     login = masked(json.dumps({"trnm": "LOGIN", "token": token}))
     data = [{"item": items, "type": ["0B"]}]

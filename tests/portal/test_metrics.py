@@ -103,6 +103,7 @@ def test_each_web_process_is_told_by_itself(client: Client, redis_client: redis.
         queued_frames=12,
         queued_bytes=4096,
         conflating=1,
+        tasks=31,
         closes={"4408": 2, "1012": 20},
     )
     report(redis_client, "web-b", connections=1)
@@ -119,6 +120,7 @@ def test_each_web_process_is_told_by_itself(client: Client, redis_client: redis.
         "queue_frames": 12,
         "queue_bytes": 4096,
         "conflating_connections": 1,
+        "tasks": 31,
     }.items():
         assert value(families, f"bonghwa_feed_{name}", process="web-a") == expected, name
     assert value(families, "bonghwa_feed_connections", process="web-b") == 1

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from docker.errors import DockerException
 
+from tests.proof.feedload import Upstream
 from tests.proof.parts import Engine, Postgres, a_database, an_engine_of_our_own, options
 from tests.proof.world import Unplayable, a_world
 
@@ -24,13 +25,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with ExitStack() as stack:
-            parts: tuple[Engine | None, Postgres] | tuple[()] = ()
-            more = {}
+            parts: tuple[Engine | None, Postgres] | tuple[Upstream] | tuple[()] = ()
+            more: dict[str, str] = {}
             if name == "outages":
                 own = "engine" in options(arguments).only
                 engine = stack.enter_context(an_engine_of_our_own()) if own else None
                 parts = engine, stack.enter_context(a_database())
                 more = {"DATABASE_URL": parts[1].url} | ({"engine": engine.host} if engine else {})
+            if name == "soak":
+                parts = (Upstream(),)
+                more = dict(parts[0].environment())
             world = stack.enter_context(a_world(**more))
             # Its models can be imported only now that Django knows the product's database.
             proof = import_module(f"tests.proof.{name}")
