@@ -10,11 +10,13 @@ MASK = "***"
 DEPTH = 20
 
 _NAME = re.compile(
-    r"^(?:proxy[-_]?)?authorization$|app_?key|secret|passw(?:or)?d|passwd|^token$|(?:access|refresh|id|auth)_?token"
+    r"^(?:proxy[-_]?)?authorization$|app[-_]?key|secret|passw(?:or)?d|passwd|^token$|(?:access|refresh|id|auth)_?token"
     r"|passphrase|(?<=\w)pwd$|api[-_]?key|^(?:set-)?cookie$|session_?id|private_?key|(?:acc(?:oun)?t|acnt)_?(?:no|num)"
     r"|^cano$|계좌",
     re.IGNORECASE,
 )
+#: What may be the name of a header; a line of a log is none.
+_WORD = re.compile(r"[\w-]{1,64}")
 _KEY = (
     r"(?:app[-_]?key|api[-_]?key|secret[-_]?(?:access[-_]?)?key|access[-_]?key(?:[-_]?id)?|private[-_]?key|secret"
     r"|token|passw(?:or)?d|passwd|passphrase|(?<=_)(?:pass|pwd)|(?<=pg)pwd|session[-_]?id)"
@@ -97,7 +99,7 @@ def redact(value: Any, depth: int = DEPTH) -> Any:
     if isinstance(value, dict):
         return {redact(str(name)): _named(str(name), item, depth - 1) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        if len(value) == 2 and all(isinstance(one, str) for one in value):
+        if len(value) == 2 and all(isinstance(one, str) for one in value) and _WORD.fullmatch(value[0]):
             # A header as a pair of its name and its value.
             return [redact(value[0]), _named(value[0], value[1], depth - 1)]
         return [redact(item, depth - 1) for item in value]

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from incidents import evidence, evidence_files, evidence_more, registry, services, tasks
 from incidents.models import Evidence, EvidenceKind, Incident, TimelineKind, Trigger
+from incidents.redaction import redact
 from incidents.registry import Captured
 from incidents.reports.drafting import facts_of
 from tests.incidents.conftest import NOW, after, fire
@@ -197,3 +198,11 @@ def test_the_facts_of_the_draft_are_readable_beside_the_second_part(incident):
         incident=incident, bundle=bundle(EvidenceKind.METRICS, "api-gateway", **METRICS), at=after(2)
     )
     assert facts_of(incident, NOW).evidence("metrics") == row.pk
+
+
+def test_two_lines_of_a_log_are_no_header_with_its_value():
+    assert redact(["retry with appkey=PSabcdef123456", "last words"]) == [
+        "retry with appkey=***",
+        "last words",
+    ]
+    assert redact(["x-app-key", "PSabcdef123456"]) == ["x-app-key", "***"]
