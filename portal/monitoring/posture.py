@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext_lazy as _
-from django_stubs_ext import StrPromise
 
 from portal.monitoring.runtimes.docker_api import size_bytes
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 #: Restarts by the Engine since the container was created, from which an endless policy counts as a loop.
 LOOP_RESTARTS = 3

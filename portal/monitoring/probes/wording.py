@@ -7,9 +7,12 @@ sentences that the probes of this folder make. What a target says in its own wor
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
-from django_stubs_ext import StrPromise
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 #: Sentences nest: a refusal holds its reason. Nothing that a probe says nests deeper.
 DEPTH = 3
