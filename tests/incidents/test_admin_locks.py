@@ -44,7 +44,7 @@ def test_a_report_that_is_signed_off_while_its_form_is_saved_stays_as_it_was_sig
     report = incident.report
     page = client.get(path("report", report.pk))
     data, _buttons = form_of(page.content.decode(), "report_form")
-    signed = []
+    signed: list[str] = []
 
     def sign_behind_the_first_look(execute, sql, params, many, context):
         answer = execute(sql, params, many, context)
