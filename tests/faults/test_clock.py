@@ -28,6 +28,8 @@ def test_a_running_process_sees_its_wall_clock_jump_forth_and_back(tmp_path):
     with process:
 
         def ahead(now: float) -> float:
+            assert process.stdin
+            assert process.stdout
             process.stdin.write(f"{now}\n")
             process.stdin.flush()
             return float(process.stdout.readline())

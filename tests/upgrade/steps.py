@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.db import models
 from django.db.migrations import operations
@@ -60,12 +61,12 @@ def _why(operation: Operation, app: str, state: ProjectState) -> str:
     return ""
 
 
-def _field(model: ModelState, name: str) -> models.Field:
-    found: models.Field = model.fields[name]
+def _field(model: ModelState, name: str) -> models.Field[Any, Any]:
+    found: models.Field[Any, Any] = model.fields[name]
     return found
 
 
-def _added(field: models.Field) -> str:
+def _added(field: models.Field[Any, Any]) -> str:
     if field.many_to_many or field.null:
         return ""
     if field.db_default is NOT_PROVIDED:
@@ -73,7 +74,7 @@ def _added(field: models.Field) -> str:
     return "old code writes the same value into every row" if field.unique else ""
 
 
-def _altered(old: models.Field, new: models.Field) -> str:
+def _altered(old: models.Field[Any, Any], new: models.Field[Any, Any]) -> str:
     if old.null and not new.null and new.db_default is NOT_PROVIDED:
         return "old code writes NULL"
     if new.unique and not old.unique:

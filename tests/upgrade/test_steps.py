@@ -6,6 +6,8 @@ safe for another reason than its operations tell is listed in ``DECLARED`` with 
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import models
 from django.db.migrations import Migration, operations
@@ -67,18 +69,20 @@ def test_the_check_knows_an_unsafe_migration_of_the_past() -> None:
     assert not any("signed_at" in one for one in found)
 
 
-ADDED = {"model_name": "thing", "name": "colour"}
+def added(field):
+    """Return the operation that adds ``field`` to a table that exists."""
+    return operations.AddField("thing", "colour", field)
 
 
 @pytest.mark.parametrize(
     ("operation", "safe"),
     [
-        (operations.AddField(**ADDED, field=models.CharField(max_length=9, default="red")), False),
-        (operations.AddField(**ADDED, field=models.CharField(max_length=9, db_default="red")), True),
-        (operations.AddField(**ADDED, field=models.CharField(max_length=9, null=True)), True),
-        (operations.AddField(**ADDED, field=models.CharField(max_length=9, null=True, unique=True)), True),
+        (added(models.CharField(max_length=9, default="red")), False),
+        (added(models.CharField(max_length=9, db_default="red")), True),
+        (added(models.CharField(max_length=9, null=True)), True),
+        (added(models.CharField(max_length=9, null=True, unique=True)), True),
         (
-            operations.AddField(**ADDED, field=models.CharField(max_length=9, db_default="red", unique=True)),
+            added(models.CharField(max_length=9, db_default="red", unique=True)),
             False,
         ),
         (operations.AlterField("thing", "size", models.IntegerField()), False),
@@ -111,13 +115,14 @@ def test_a_table_of_the_same_migration_may_be_restricted() -> None:
 
 
 def _migration(*given) -> Migration:
-    migration = Migration("0002_next", "shop")
-    migration.operations = list(given)
-    return migration
+    class Next(Migration):
+        operations = given
+
+    return Next("0002_next", "shop")
 
 
 def _state() -> ProjectState:
-    fields = [
+    fields: list[tuple[str, models.Field[Any, Any]]] = [
         ("id", models.BigAutoField(primary_key=True)),
         ("name", models.CharField(max_length=9)),
         ("size", models.IntegerField(null=True)),
