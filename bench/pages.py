@@ -27,9 +27,9 @@ T = TypeVar("T")
 
 #: Targets of a page: milliseconds on the server (median) and queries, session and permissions included.
 MS_MAX, QUERIES_MAX = 100.0, 12
+#: An incident's page shows everything about it and its whole report.
+INCIDENT, INCIDENT_QUERIES_MAX = "incident", 25
 WARM = 3
-#: This page renders a whole report from its fourteen tables; it is measured and not judged.
-REPORT = "incident"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,12 @@ class Measured:
     cpu_ms: float
     queries: int
     size: int
+
+    @property
+    def met(self) -> bool:
+        """Whether it keeps to the targets of its page."""
+        most = INCIDENT_QUERIES_MAX if self.name == INCIDENT else QUERIES_MAX
+        return self.median_ms <= MS_MAX and self.queries <= most
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,8 +106,10 @@ def _run(options: argparse.Namespace) -> int:
     print(
         f"\nroll-up of {rolled} minutes {rolling:.2f} s, pruning {pruning:.2f} s, measuring {measuring:.1f} s"
     )
-    judged = [one for one in results if one.name != REPORT]
-    return int(any(one.median_ms > MS_MAX or one.queries > QUERIES_MAX for one in judged))
+    missed = [one for one in results if not one.met]
+    for one in missed:
+        _say(f"{one.name} misses its target: {one.median_ms:.0f} ms, {one.queries} queries")
+    return int(bool(missed))
 
 
 def pages() -> list[tuple[str, str]]:
@@ -116,7 +124,11 @@ def pages() -> list[tuple[str, str]]:
         ("service", f"/services/{first}/"),
         *((f"chart {span}", f"/services/{first}/chart/?range={span}") for span in ranges),
         ("incidents", "/incidents/"),
-        (REPORT, "/incidents/1/"),
+        (INCIDENT, "/incidents/1/"),
+        ("report", "/incidents/1/report/"),
+        ("report: edit", "/incidents/1/report/edit/"),
+        ("report: new draft", "/incidents/1/report/draft/"),
+        ("report: versions", "/incidents/1/report/versions/"),
         ("checklist", "/checklist/"),
         ("admin: alerts", "/admin/monitoring/alert/"),
         ("self-monitoring", "/watch/"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import redis
 from django.contrib import admin, messages
@@ -61,6 +62,15 @@ class FeedKeyAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc] # they
     def revert_disabled(self, request: HttpRequest, obj: FeedKey | None = None) -> bool:
         """History only tells: going back to old rights is a change like any other."""
         return True
+
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Refuse to write: the library only hides its button."""
+        if request.method == "POST":
+            raise PermissionDenied
+        answer: HttpResponse = super().history_form_view(request, object_id, version_id, extra_context)
+        return answer
 
     def get_urls(self) -> list[URLPattern]:
         """Add the question before revoking."""

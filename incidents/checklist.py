@@ -37,6 +37,8 @@ from incidents.registry import Verdict, Verifier
 
 logger = logging.getLogger(__name__)
 
+#: Days for which a risk may be accepted; then somebody has to look at it again.
+WAIVER_MAX_DAYS = 365
 #: Days until a measure is due.
 DUE_DAYS: Mapping[str, int] = {Priority.P0: 3, Priority.P1: 15, Priority.P2: 30, Priority.P3: 90}
 #: Failing runs in a row that make an item failing.
@@ -226,14 +228,25 @@ def waive(
     """Accept the risk until a day.
 
     Raises:
-        IllegalMove: no reason, or a day that is over.
+        IllegalMove: no reason, or a day that is over or more than :data:`WAIVER_MAX_DAYS` ahead.
         IncidentChanged: somebody else changed it first.
     """
     if not reason.strip() or until <= timezone.localdate(at):
         raise IllegalMove(_("A waiver needs a reason and a day in the future."))
+    if why := too_far(until, timezone.localdate(at)):
+        raise IllegalMove(why)
     item.waiver_reason, item.waived_until = reason.strip()[:500], until
     item.waived_by_id = None if actor is None else actor.pk
     return _change(item, ItemState.WAIVED, at, actor, reason)
+
+
+def too_far(until: date, today: date) -> str:
+    """Return why a waiver may not end on ``until``, empty when it may."""
+    last = today + timedelta(days=WAIVER_MAX_DAYS)
+    if until <= last:
+        return ""
+    given = {"n": WAIVER_MAX_DAYS, "day": last.isoformat()}
+    return _("A waiver lasts at most %(n)d days: give %(day)s or an earlier day.") % given
 
 
 def assign(

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
 
 from incidents import audit
 from incidents.models import Incident, State
-
-#: The deed that leads to each state. What an alert undoes is no deed.
-_VERBS = {
-    State.ACKNOWLEDGED: "acknowledge",
-    State.MITIGATED: "mitigate",
-    State.RESOLVED: "resolve",
-    State.REVIEWED: "review",
-    State.CLOSED: "close",
-}
 
 
 def audited(
@@ -44,10 +37,28 @@ def audited(
 
 
 def moved(
-    incident: Incident, old: str, to: State, *, at: datetime, actor: AbstractBaseUser | None, reason: str = ""
+    incident: Incident,
+    call: str,
+    old: str,
+    to: State,
+    *,
+    at: datetime,
+    actor: AbstractBaseUser | None,
+    reason: str = "",
+    later: bool = False,
 ) -> None:
-    """Audit a move of the lifecycle; ``actor`` None is Bonghwa itself."""
-    verb = "unreview" if old == State.REVIEWED and to is State.RESOLVED else _VERBS.get(to)
-    if verb is not None:
-        before, after = {"state": str(old)}, {"state": to.value}
-        audited(incident, verb, at=at, actor=actor, reason=reason, before=before, after=after)
+    """Audit a move of the lifecycle; ``actor`` None is Bonghwa itself, ``later`` once it is committed."""
+    entry = partial(
+        audited,
+        incident,
+        call,
+        at=at,
+        actor=actor,
+        reason=reason,
+        before={"state": str(old)},
+        after={"state": to.value},
+    )
+    if later:
+        transaction.on_commit(entry, robust=True)
+    else:
+        entry()

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 DEBOUNCE = timedelta(minutes=5)
 #: Captures of ends for one incident.
 ENDS_MAX = 12
+#: Captures before actions for one incident.
+ACTIONS_MAX = 12
 #: What an end changes or threatens to take along: exit code, last health runs, last log lines.
 OF_AN_END = ("inspect", "health", "logs")
 #: The second part is of so long after the beginning of an occurrence,
@@ -66,6 +68,14 @@ def freeze_end(*, incident: Incident, name: str, now: datetime) -> list[Evidence
     if not _is_due(incident, name, now):
         return []
     return capture(incident=incident, now=now, trigger=Trigger.DIE, only=OF_AN_END, services=[name])
+
+
+def before_action(*, incident: Incident, now: datetime) -> list[Evidence] | None:
+    """Freeze what an action would destroy; None when :data:`ACTIONS_MAX` captures of it are kept already."""
+    taken = Evidence.objects.filter(incident=incident, trigger=Trigger.ACTION)
+    if taken.order_by().values("captured_at").distinct().count() >= ACTIONS_MAX:
+        return None
+    return capture(incident=incident, now=now, trigger=Trigger.ACTION)
 
 
 def _is_due(incident: Incident, name: str, now: datetime) -> bool:

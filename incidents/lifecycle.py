@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from incidents import closing, deeds, outbox
-from incidents.errors import IllegalMove, IncidentChanged, StillFiring
+from incidents.errors import IllegalMove, IncidentChanged, NotAllowed, StillFiring
 from incidents.models import (
     OPEN_STATES,
     Incident,
@@ -42,7 +43,7 @@ def acknowledge(
     Raises:
         IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
     """
-    return move(incident, State.ACKNOWLEDGED, at, actor, reason, acknowledged_at=at)
+    return move(incident, "acknowledge", State.ACKNOWLEDGED, at, actor, reason, acknowledged_at=at)
 
 
 def mitigate(
@@ -53,7 +54,36 @@ def mitigate(
     Raises:
         IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
     """
-    return move(incident, State.MITIGATED, at, actor, reason, mitigated_at=at)
+    return move(incident, "mitigate", State.MITIGATED, at, actor, reason, mitigated_at=at)
+
+
+def unmitigate(
+    *, incident: Incident, at: datetime, actor: AbstractBaseUser | None = None, reason: str = ""
+) -> Incident:
+    """Record that the pain did not stop after all: it is acknowledged again, or only detected.
+
+    Raises:
+        NotAllowed: no reason.
+        IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
+    """
+    if not reason.strip():
+        raise NotAllowed(_("Give a reason; it is kept."))
+    return fall_back(incident, at, actor, reason)
+
+
+def unmitigate_if_firing(*, incident: Incident, since: datetime, at: datetime, reason: str) -> bool:
+    """Take back a mitigation made until ``since`` while an alert of the incident is open; False otherwise.
+
+    What somebody declared mitigated after ``since`` knows more than the look that calls this.
+    """
+    with transaction.atomic():
+        # The lock keeps a clearing alert and a person away between the look and the move.
+        held = Incident.objects.select_for_update().get(pk=incident.pk)
+        stopped = held.mitigated_at if held.state == State.MITIGATED else None
+        if stopped is None or stopped > since or not held.signals.filter(cleared_at=None).exists():
+            return False
+        unmitigate(incident=held, at=at, reason=reason)
+    return True
 
 
 def resolve(
@@ -86,7 +116,7 @@ def resolve(
                 reason=reason,
             )
         firing.update(cleared_at=at)
-        move(incident, State.RESOLVED, at, actor, reason, resolved_at=at)
+        move(incident, "resolve", State.RESOLVED, at, actor, reason, resolved_at=at)
         outbox.announce(incident=incident, kind=NotificationKind.RESOLVED, at=at)
     return incident
 
@@ -99,7 +129,7 @@ def review(
     Raises:
         IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
     """
-    return move(incident, State.REVIEWED, at, actor, reason, reviewed_at=at)
+    return move(incident, "review", State.REVIEWED, at, actor, reason, reviewed_at=at)
 
 
 def unreview(
@@ -110,7 +140,7 @@ def unreview(
     Raises:
         IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
     """
-    return move(incident, State.RESOLVED, at, actor, reason, reviewed_at=None)
+    return move(incident, "unreview", State.RESOLVED, at, actor, reason, reviewed_at=None)
 
 
 def close(
@@ -126,27 +156,60 @@ def close(
     with transaction.atomic():
         # The lock keeps a merge and a reopening away between the look and the move.
         Incident.objects.select_for_update().get(pk=incident.pk)
-        if is_legal(incident.state, State.CLOSED):
+        if is_legal("close", incident.state):
             closing.check(incident)
-        return move(incident, State.CLOSED, at, actor, reason, closed_at=at)
+        return move(incident, "close", State.CLOSED, at, actor, reason, closed_at=at)
+
+
+def fall_back(
+    incident: Incident,
+    at: datetime,
+    actor: AbstractBaseUser | None,
+    reason: str,
+    *,
+    audit_later: bool = False,
+) -> Incident:
+    """Move a mitigated incident back to what it was in this occurrence.
+
+    Raises:
+        IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
+    """
+    back = State.ACKNOWLEDGED if incident.acknowledged_at else State.DETECTED
+    # Resolved, reopened and mitigated anew meanwhile, it is not the mitigation that was seen.
+    seen = {"mitigated_at": incident.mitigated_at}
+    return move(
+        incident, "unmitigate", back, at, actor, reason, seen, audit_later=audit_later, mitigated_at=None
+    )
 
 
 def move(
-    incident: Incident, to: State, at: datetime, actor: AbstractBaseUser | None, reason: str, **fields: Any
+    incident: Incident,
+    call: str,
+    to: State,
+    at: datetime,
+    actor: AbstractBaseUser | None,
+    reason: str,
+    seen: Mapping[str, Any] | None = None,
+    *,
+    audit_later: bool = False,
+    **fields: Any,
 ) -> Incident:
-    """Move to ``to`` and set ``fields`` with it, if nobody moved it first.
+    """Move to ``to`` and set ``fields`` with it, if ``call`` is legal and nobody moved it first.
+
+    ``seen`` are values that the row has to have still. ``audit_later`` audits right after the transaction,
+    for one that goes on to lock other incidents.
 
     Raises:
         IllegalMove, IncidentChanged: see :mod:`incidents.errors`.
     """
     old = incident.state
-    if not is_legal(old, to):
+    if not is_legal(call, old):
         raise IllegalMove(
             _("An incident that is “%(state)s” cannot become “%(to)s”.")
             % {"state": State(old).label, "to": to.label}
         )
     with transaction.atomic():
-        if not Incident.objects.filter(pk=incident.pk, state=old).update(state=to, **fields):
+        if not Incident.objects.filter(pk=incident.pk, state=old, **(seen or {})).update(state=to, **fields):
             raise IncidentChanged(_("Somebody else changed the incident first."))
         for name, value in {"state": to, **fields}.items():
             setattr(incident, name, value)
@@ -160,7 +223,7 @@ def move(
             new=to.value,
             reason=reason,
         )
-        deeds.moved(incident, str(old), to, at=at, actor=actor, reason=reason)
+        deeds.moved(incident, call, str(old), to, at=at, actor=actor, reason=reason, later=audit_later)
     return incident
 
 
@@ -185,5 +248,5 @@ def _resolve_if_green(incident: Incident, now: datetime) -> bool:
             green_s=green,
         )
         outbox.announce(incident=incident, kind=NotificationKind.RESOLVED, at=now)
-        deeds.moved(incident, str(old), State.RESOLVED, at=now, actor=None)
+        deeds.moved(incident, "resolve", str(old), State.RESOLVED, at=now, actor=None)
     return True

@@ -21,7 +21,7 @@ from incidents.models import Incident, IncidentSignal, NotificationKind, State, 
 from incidents.numbering import create_incident
 from incidents.queue import enqueue_freeze
 from incidents.timeline import record
-from incidents.transitions import worse
+from incidents.transitions import is_legal, worse
 
 #: The same fingerprint reopens an incident that was resolved less than this ago; later it is a recurrence.
 REOPEN_WITHIN = timedelta(hours=24)
@@ -87,7 +87,7 @@ def reopen_by_hand(
         IllegalMove: it is not resolved, was merged, or another incident of its cause is open.
         IncidentChanged: somebody else moved it first.
     """
-    if incident.state != State.RESOLVED:
+    if not is_legal("reopen", incident.state):
         label = State(incident.state).label
         raise IllegalMove(
             _("Only a resolved incident is reopened; this one is “%(state)s”.") % {"state": label}

@@ -11,12 +11,13 @@ DEPTH = 20
 
 _NAME = re.compile(
     r"^(?:proxy[-_]?)?authorization$|app_?key|secret|passw(?:or)?d|passwd|^token$|(?:access|refresh|id|auth)_?token"
-    r"|api[-_]?key|^(?:set-)?cookie$|session_?id|private_?key|(?:acc(?:oun)?t|acnt)_?(?:no|num)|^cano$|계좌",
+    r"|passphrase|(?<=\w)pwd$|api[-_]?key|^(?:set-)?cookie$|session_?id|private_?key|(?:acc(?:oun)?t|acnt)_?(?:no|num)"
+    r"|^cano$|계좌",
     re.IGNORECASE,
 )
 _KEY = (
     r"(?:app[-_]?key|api[-_]?key|secret[-_]?(?:access[-_]?)?key|access[-_]?key(?:[-_]?id)?|private[-_]?key|secret"
-    r"|token|passw(?:or)?d|passwd|passphrase|(?<=_)(?:pass|pwd)|session[-_]?id)"
+    r"|token|passw(?:or)?d|passwd|passphrase|(?<=_)(?:pass|pwd)|(?<=pg)pwd|session[-_]?id)"
 )
 #: Backslashes, since JSON is often logged inside of JSON. Every run is bounded: a line must not cost more
 #: than in proportion to its length.
@@ -78,6 +79,11 @@ _TEXTS = (
 )
 
 
+def _is_value(item: Any) -> bool:
+    """Whether something is said: flags, nothing and measured fractions are no secrets."""
+    return bool(item) and isinstance(item, str | int | dict | list | tuple) and not isinstance(item, bool)
+
+
 def redact(value: Any, depth: int = DEPTH) -> Any:
     """Return ``value`` (JSON-like) with secrets masked; names of secrets stay readable."""
     if isinstance(value, str):
@@ -99,8 +105,6 @@ def redact(value: Any, depth: int = DEPTH) -> Any:
 
 
 def _named(name: str, item: Any, depth: int) -> Any:
-    """Mask ``item``, or each text of its list, when ``name`` is that of a secret."""
-    if isinstance(item, list | tuple) and _NAME.search(name) and depth > 0:
-        return [_named(name, one, depth - 1) for one in item]
-    plain = isinstance(item, str | int) and not isinstance(item, bool) and bool(item)
-    return MASK if plain and _NAME.search(name) else redact(item, depth)
+    """Mask ``item``, whatever it holds, when ``name`` is that of a secret; flags and nothing are none."""
+    said = bool(item) and isinstance(item, str | int | dict | list | tuple) and not isinstance(item, bool)
+    return MASK if said and _NAME.search(name) else redact(item, depth)

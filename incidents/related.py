@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -28,8 +28,11 @@ class Related:
     why: tuple[str, ...]
 
 
-def related(incident: Incident) -> list[Related]:
-    """Return at most :data:`SHOWN` incidents, those with the most reasons first: four queries."""
+def related(incident: Incident, signals: Sequence[IncidentSignal] | None = None) -> list[Related]:
+    """Return at most :data:`SHOWN` incidents, those with the most reasons first: four queries.
+
+    ``signals`` are those of ``incident``, for a caller that has them already.
+    """
     linked = Q(recurrence_of=incident) | Q(merged_into=incident) | Q(split_from=incident)
     named = [pk for pk in (incident.recurrence_of_id, incident.split_from_id) if pk]
     others = Incident.objects.filter(REAL).exclude(pk=incident.pk)
@@ -37,7 +40,9 @@ def related(incident: Incident) -> list[Related]:
     for other in others.filter(linked | Q(pk__in=named))[:LOOKED_THROUGH]:
         found[other.pk] = (other, list(_links(incident, other)))
     recent = list(others.order_by("-opened_at")[:LOOKED_THROUGH])
-    templates = _templates(recent) if (mine := _templates([incident]).get(incident.pk, frozenset())) else {}
+    own = incident.signals.all()[: LOOKED_THROUGH * 5] if signals is None else signals
+    mine = {text for one in own if (text := _template(one.detail))}
+    templates = _templates(recent) if mine else {}
     for other in recent:
         why = found.setdefault(other.pk, (other, []))[1]
         if set(incident.services) & set(other.services):
@@ -73,6 +78,11 @@ def _templates(incidents: Iterable[Incident]) -> dict[int, frozenset[str]]:
     rows = IncidentSignal.objects.filter(incident__in=[one.pk for one in incidents])
     found: dict[int, set[str]] = {}
     for pk, detail in rows.values_list("incident", "detail")[: LOOKED_THROUGH * 5]:
-        if template := isinstance(detail, dict) and (detail.get("template") or detail.get("top_template")):
-            found.setdefault(pk, set()).add(str(template))
+        if template := _template(detail):
+            found.setdefault(pk, set()).add(template)
     return {pk: frozenset(texts) for pk, texts in found.items()}
+
+
+def _template(detail: object) -> str:
+    named = (detail.get("template") or detail.get("top_template")) if isinstance(detail, dict) else None
+    return str(named or "")

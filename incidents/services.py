@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from incidents.joining import merge, split
-from incidents.lifecycle import acknowledge, close, mitigate, resolve, resolve_green, review, unreview
+from incidents.lifecycle import (
+    acknowledge,
+    close,
+    mitigate,
+    resolve,
+    resolve_green,
+    review,
+    unmitigate,
+    unmitigate_if_firing,
+    unreview,
+)
 from incidents.numbering import create_incident
 from incidents.openings import REOPEN_WITHIN, reopen_by_hand
 from incidents.people import change_severity, correct_impact, set_lead, star
@@ -32,5 +42,7 @@ __all__ = [
     "signal",
     "split",
     "star",
+    "unmitigate",
+    "unmitigate_if_firing",
     "unreview",
 ]

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from incidents.errors import IncidentChanged
-from incidents.lifecycle import move
+from incidents.lifecycle import fall_back
 from incidents.models import OPEN_STATES, Incident, IncidentSignal, Severity, State, TimelineKind
 from incidents.openings import Given, add_signal, open_new, reopen
 from incidents.timeline import record
@@ -128,8 +128,8 @@ def _attach(given: Given) -> Incident | None:
     if known is None:
         add_signal(incident, given)
         if incident.state == State.MITIGATED:
-            back = State.ACKNOWLEDGED if incident.acknowledged_at else State.DETECTED
-            move(incident, back, given.at, None, _("a new alert fired"), mitigated_at=None)
+            # The caller may hold other incidents, and must not also stand in the audit's line.
+            fall_back(incident, given.at, None, _("a new alert fired"), audit_later=True)
     if incident.severity != before:
         record(
             incident=incident,

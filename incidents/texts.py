@@ -131,6 +131,8 @@ def duration(seconds: float) -> str:
     """Return a duration in its two largest units."""
     whole = max(0, round(seconds))
     hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours >= 24:
+        return _("%(d)d d %(h)d h") % {"d": hours // 24, "h": hours % 24}
     if hours:
         return _("%(h)d h %(m)d min") % {"h": hours, "m": minutes}
     if minutes:
@@ -232,7 +234,8 @@ def _rule(row: IncidentSignal, words: str, at: datetime) -> str:
     if words:
         parts.append(inert(words))
     lasted = duration(((row.cleared_at or at) - since).total_seconds())
-    clock = timezone.localtime(since).strftime("%H:%M:%S %Z")
+    today = timezone.localdate(since) == timezone.localdate(at)
+    clock = timezone.localtime(since).strftime("%H:%M:%S %Z") if today else when(since)
     parts.append(_("since %(time)s, for %(duration)s") % {"time": clock, "duration": lasted})
     return ", ".join(parts)
 

@@ -1,20 +1,25 @@
-"""``/api/v1/incidents/NUMBER``: one incident with its clocks, timeline and links."""
+"""``/api/v1/incidents/NUMBER``: one incident with its clocks, timeline and links, and its moves."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from ninja import Path, Router, Schema
+from django.utils.translation import gettext as _
+from ninja import Field, Path, Router, Schema
+from ninja.errors import HttpError
 
 from gateway.api import Problem
 from incidents import duedates
+from incidents.errors import IncidentError
 from incidents.models import Incident
 from incidents.related import related
-from portal.dashboard import ledger
+from portal.dashboard import ledger, lifecycle
+from portal.dashboard.access import EDIT, OPERATE
 
 #: Newest timeline events sent.
 TIMELINE_MAX = 300
@@ -82,6 +87,34 @@ class IncidentDetailOut(Schema):
     split_from: int | None
     related: list[RelatedOut]
     timeline: list[EventOut]
+
+
+class MoveIn(Schema):
+    """A move of the lifecycle, by the name that its button has on the page, and the reason for it."""
+
+    verb: Literal["acknowledge", "mitigate", "unmitigate", "resolve", "reopen", "review", "unreview", "close"]
+    reason: str = Field("", max_length=lifecycle.REASON_MAX)
+
+
+@router.post(
+    "/incidents/{number}/moves",
+    response={200: IncidentDetailOut, **dict.fromkeys((400, 401, 403, 404, 409, 422), Problem)},
+    summary="Move an incident on, or take a step back",
+)
+def make_move(request: HttpRequest, number: Number, given: MoveIn) -> dict[str, Any]:
+    """Move it as the page does, with the same rights, guards and traces; 409 says why it was refused."""
+    user = request.user
+    needed = EDIT if given.verb in lifecycle.EDITORS else OPERATE
+    if not isinstance(user, User) or not (user.has_perm(OPERATE) and user.has_perm(needed)):
+        raise HttpError(403, _("You may not do this."))
+    found = get_object_or_404(Incident, number=number)
+    try:
+        lifecycle.MOVES[given.verb](
+            incident=found, at=timezone.now(), actor=user, reason=given.reason.replace("\0", "").strip()
+        )
+    except IncidentError as error:
+        raise HttpError(409, str(error)) from error
+    return incident(request, number)
 
 
 @router.get(

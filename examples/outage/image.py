@@ -23,26 +23,9 @@ LEFT_OUT = {
 }
 #: C extensions that asyncio's server and socket need where they are not built into the interpreter.
 EXTENSIONS: tuple[str, ...] = (
-    "_asyncio",
-    "_contextvars",
-    "_posixsubprocess",
-    "_random",
-    "_socket",
-    "_struct",
-    "array",
-    "math",
-)
-EXTENSIONS += (
-    "select",
-    "fcntl",
-    "_opcode",
-    "_heapq",
-    "_bisect",
-    "_datetime",
-    "_json",
-    "_queue",
-    "errno",
-    "unicodedata",
+    *("_asyncio", "_bisect", "_contextvars", "_datetime", "_heapq", "_json", "_opcode", "_posixsubprocess"),
+    *("_queue", "_random", "_sha1", "_socket", "_struct", "array", "binascii", "errno", "fcntl", "math"),
+    *("select", "unicodedata"),
 )
 
 
@@ -71,12 +54,15 @@ def build(
 
 
 def rootfs(extensions: Sequence[str] = EXTENSIONS) -> bytes:
-    """Return a tar of the interpreter, its standard library, the shared libraries and the program."""
+    """Return a tar of the interpreter, its standard library, the shared libraries and the program.
+
+    An extension that is named twice is packed once: the Engine takes no path twice.
+    """
     interpreter = Path(sys.executable).resolve()
     stdlib = Path(sysconfig.get_path("stdlib"))
     found = [
         path
-        for name in extensions
+        for name in dict.fromkeys(extensions)
         for path in (stdlib / "lib-dynload").glob(f"{name}.*.so")
         if path.is_file()
     ]

@@ -1,4 +1,4 @@
-"""Plays the outage: start, watch, show the report, stop, watch it resolve, judge."""
+"""Plays the outage: start, watch, then what people do until the incident is closed; judge."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
 from django.conf import settings
 from django.urls import reverse
 
-from examples.outage import stage, watch
+from examples.outage import acts, people, stage, watch
+from examples.outage.outcome import Outcome
 from incidents.models import Incident, NotificationKind
 from incidents.reports import render
+from incidents.roles import EDITOR, OPERATOR
 
 T = TypeVar("T")
 OPEN_WITHIN_S = 60.0
-#: The portal's window of green, plus one sweep of each part of the chain.
-RESOLVE_WITHIN_S = stage.RESOLVE_AFTER_S + 60.0
 DRAFT_WITHIN_S = 45.0
 #: Two sweeps more, for a portal that told early.
 MEASURED_WITHIN_S = 15.0
@@ -30,29 +30,6 @@ MEASURED = ("CPU", "memory", "streak", "log rate", "top template")
 #: A loop that never sleeps takes this much even of a machine that others use.
 HOT_PERCENT = 50.0
 TOP_TEMPLATE = "WebSocket connection timeout"
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What is judged at the end."""
-
-    rows: list[tuple[bool, str, str]] = field(default_factory=list)
-
-    def expect(self, met: bool, what: str, seen: str) -> None:
-        """Add one expectation with what was seen."""
-        self.rows.append((met, what, seen))
-
-    @property
-    def good(self) -> bool:
-        """Whether every expectation was met."""
-        return all(met for met, _, _ in self.rows)
-
-    def table(self) -> str:
-        """Return the result table."""
-        width = max(len(what) for _, what, _ in self.rows)
-        return "\n".join(
-            f"{'ok  ' if met else 'FAIL'}  {what:<{width}}  {seen}" for met, what, seen in self.rows
-        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     place = stage.choose(settings.DOCKER_HOST, settings.DATA_DIR)
     try:
-        return _play(place, options.hold, options.lang)
+        with people.Cast(_address(), options.lang) as cast:
+            return _play(place, cast, options.hold, options.lang)
     except stage.StageError as error:
         print(f"The outage cannot be played: {error}.", file=sys.stderr)
         return 2
@@ -75,6 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     finally:
         place.clear()
+
+
+def _address() -> str:
+    """Return where people sign in: behind HTTPS, session cookies are not sent to the plain port."""
+    secure = settings.SESSION_COOKIE_SECURE
+    return str(settings.PUBLIC_URL).rstrip("/") if secure else f"http://127.0.0.1:{settings.PORT}"
 
 
 def _system_is_ready() -> bool:
@@ -90,11 +74,12 @@ def _system_is_ready() -> bool:
     return True
 
 
-def _play(place: stage.Stage, hold: float, lang: str) -> int:
+def _play(place: stage.Stage, cast: people.Cast, hold: float, lang: str) -> int:
     outcome = Outcome()
     kind = (
         "a container of the Docker Engine" if place.runtime == "docker" else "a process (no Engine answers)"
     )
+    operator, editor = cast.enter(OPERATOR), cast.enter(EDITOR)
     print(f"Starting {stage.SERVICE} as {kind}: healthy for 5 s, then its upstream dies.")
     print("It is bounded: one core, 768 MiB, about 480 log lines/s, ends by itself after 5 minutes.\n")
     started = place.start()
@@ -121,19 +106,30 @@ def _play(place: stage.Stage, hold: float, lang: str) -> int:
     )
     print(f"\n{settings.PUBLIC_URL}{reverse('incident', args=[incident.number])}\n")
     text = render(incident, "summary", "md", lang) if drafted else ""
-    print(text or "No report was drafted.", end="\n\n")
     missing = [word for word in (stage.SERVICE, TOP_TEMPLATE) if word not in text]
     outcome.expect(not missing, "draft names the service and the top template", ", ".join(missing) or "both")
-
-    print(f"Stopping {stage.SERVICE}; it resolves after {stage.RESOLVE_AFTER_S} s of green.\n{watch.HEADER}")
-    stopped = time.time()
-    place.stop()
-    resolved = _watch(seen, started, RESOLVE_WITHIN_S, lambda: _resolved(incident))
-    after = f"{time.time() - stopped:.1f} s" if resolved else "not resolved"
-    outcome.expect(bool(resolved), f"resolved within {RESOLVE_WITHIN_S:g} s of the stop", after)
+    files: list[Path] = []
+    if drafted:
+        played = acts.Acts(
+            place=place,
+            incident=incident,
+            operator=operator,
+            editor=editor,
+            outcome=outcome,
+            wait=lambda timeout, done: _watch(seen, started, timeout, done),
+            lang=lang,
+            folder=settings.DATA_DIR / "reports",
+        )
+        try:
+            played.play()
+        except stage.StageError as error:
+            outcome.expect(False, "played to the end", str(error))
+        files = played.files
     _watch(seen, started, 15, lambda: seen.messages(NotificationKind.RESOLVED))
     _expect_counts(outcome, seen)
     print(f"\n{outcome.table()}")
+    for path in files:
+        print(f"written: {path}")
     return 0 if outcome.good else 1
 
 
@@ -150,11 +146,6 @@ def _watch(seen: watch.Watch, started: float, timeout: float, done: Callable[[],
 
 def _drafted(incident: Incident) -> bool:
     return Incident.objects.filter(pk=incident.pk, report__drafted_at__gte=incident.burning_since).exists()
-
-
-def _resolved(incident: Incident) -> bool:
-    incident.refresh_from_db()
-    return not incident.is_open
 
 
 def _unmeasured(sight: watch.Sight) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
 import sys
+import tarfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +16,11 @@ from xmlrpc.client import Fault, ServerProxy
 
 import docker
 from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.types import LogConfig
 from supervisor.xmlrpc import SupervisorTransport
 
 from examples.outage import image
+from examples.outage.proxy import Proxy
 
 SERVICE = "api-gateway"
 MARK = "bonghwa.example"
@@ -37,6 +41,12 @@ class Stage(Protocol):
     def start(self) -> float:
         """Start the faulty service and return the unix time of its start."""
 
+    def repair_upstream(self) -> None:
+        """Let the upstream answer again; the running program, which knows only the old address, burns on."""
+
+    def rebuild(self) -> None:
+        """Put the repaired program in its place: without the faulty client, and limited where possible."""
+
     def stop(self) -> None:
         """Stop it as an operator would."""
 
@@ -51,6 +61,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def labels(port: int, proxy: Proxy) -> dict[str, str]:
+    """Return the labels by which the portal watches the service, probes it and may act on it."""
+    return {
+        MARK: "outage",
+        "bonghwa.resolve-after": str(RESOLVE_AFTER_S),
+        "bonghwa.http": f"http://127.0.0.1:{port}/health",
+        "bonghwa.ws": f"ws://{proxy.address}/ws",
+        "bonghwa.actions": "restart,stop,start",
+    }
+
+
 class ContainerStage:
     """One container without any limit, as the seed's had none; the program itself is bounded."""
 
@@ -59,6 +80,8 @@ class ContainerStage:
     def __init__(self, client: docker.DockerClient) -> None:
         self._client = client
         self._image_id = ""
+        self._port = 0
+        self._proxy: Proxy | None = None
 
     def start(self) -> float:
         """Import the image and start the container.
@@ -74,36 +97,60 @@ class ContainerStage:
     def _start(self) -> float:
         self._remove_container()
         self._image_id = image.build(self._client)
-        port = free_port()
-        container = self._client.containers.create(
+        self._port = free_port()
+        self._proxy = Proxy(self._port)
+        container = self._create(labels(self._port, self._proxy), {})
+        started = time.time()
+        container.start()
+        return started
+
+    def _create(self, given: dict[str, str], environment: dict[str, str], **more: Any) -> Any:
+        return self._client.containers.create(
             image.IMAGE,
             name=SERVICE,
-            environment={"OUTAGE_HOST": "0.0.0.0"},  # noqa: S104 - inside the container; published on loopback
-            ports={"5111/tcp": ("127.0.0.1", port)},
+            environment={"OUTAGE_HOST": "0.0.0.0", **environment},  # noqa: S104 - inside the container; published on loopback
+            ports={"5111/tcp": ("127.0.0.1", self._port)},
             cap_drop=["ALL"],
-            labels={
-                MARK: "outage",
-                "bonghwa.resolve-after": str(RESOLVE_AFTER_S),
-                "bonghwa.http": f"http://127.0.0.1:{port}/health",
-                "bonghwa.actions": "restart,stop,start",
-            },
+            labels=given,
             healthcheck={
                 "test": ["CMD", "/usr/bin/python3", "-S", "/app/health.py"],
                 "interval": 2 * SECOND_NS,
                 "timeout": 1 * SECOND_NS,
                 "retries": 3,
             },
+            **more,
         )
-        started = time.time()
+
+    def repair_upstream(self) -> None:
+        """Write the new address into the container; a restart keeps its files."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo("upstream"))
+        self._client.containers.get(SERVICE).put_archive("/app", archive.getvalue())
+
+    def rebuild(self) -> None:
+        """``docker stop``, ``rm`` and ``run`` with limits, log rotation and the repaired program."""
+        self.stop()
+        given = {MARK: "outage", **self._client.containers.get(SERVICE).labels}
+        self._remove_container()
+        container = self._create(
+            given,
+            {"OUTAGE_CLIENT": "none"},
+            nano_cpus=1_000_000_000,
+            mem_limit="256m",
+            log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
+        )
         container.start()
-        return started
 
     def stop(self) -> None:
         """``docker stop``."""
         self._client.containers.get(SERVICE).stop(timeout=5)
 
     def clear(self) -> None:
-        """Remove the container and the image, and close the client's connection."""
+        """Remove the container and the image, and close the proxy."""
+        if self._proxy is not None:
+            self._proxy.close()
+            self._proxy = None
         self._remove_container()
         if self._image_id:
             with suppress(ImageNotFound):
@@ -128,7 +175,10 @@ class ProcessStage:
     def __init__(self, data_dir: Path) -> None:
         self._conf = data_dir / "processes" / f"{SERVICE}.conf"
         self._descriptor = self._conf.with_suffix(".json")
+        self._upstream = self._conf.with_suffix(".upstream")
         self._log = data_dir / "logs" / f"{SERVICE}.log"
+        self._port = 0
+        self._proxy: Proxy | None = None
         socket_path = data_dir / "supervisor.sock"
         transport = SupervisorTransport(None, None, f"unix://{socket_path}")
         self._supervisor: Any = ServerProxy("http://127.0.0.1", transport=transport).supervisor
@@ -140,25 +190,15 @@ class ProcessStage:
             StageError: no supervisor answers, or it refuses the program.
         """
         self.clear()
-        port = free_port()
+        self._port = free_port()
+        self._proxy = Proxy(self._port)
         self._conf.parent.mkdir(parents=True, exist_ok=True)
-        self._conf.write_text(
-            f"[program:{SERVICE}]\n"
-            f"command={sys.executable} {HERE / 'gateway.py'}\n"
-            f'environment=OUTAGE_PORT="{port}",PYTHONUNBUFFERED="1"\n'
-            "autorestart=false\nstartsecs=0\nstopwaitsecs=5\n"
-            f"redirect_stderr=true\nstdout_logfile={self._log}\n"
-            "stdout_logfile_maxbytes=10MB\nstdout_logfile_backups=3\n"
-        )
+        self._write("")
         descriptor = {
             "name": SERVICE,
             "log": str(self._log),
-            "health": {"kind": "http", "url": f"http://127.0.0.1:{port}/health"},
-            "labels": {
-                MARK: "outage",
-                "bonghwa.resolve-after": str(RESOLVE_AFTER_S),
-                "bonghwa.actions": "restart,stop,start",
-            },
+            "health": {"kind": "http", "url": f"http://127.0.0.1:{self._port}/health"},
+            "labels": labels(self._port, self._proxy),
         }
         self._descriptor.write_text(json.dumps(descriptor))
         started = time.time()
@@ -170,12 +210,38 @@ class ProcessStage:
             raise StageError(f"the supervisor of `make run` does not take the program: {error}") from error
         return started
 
+    def _write(self, environment: str) -> None:
+        self._conf.write_text(
+            f"[program:{SERVICE}]\n"
+            f"command={sys.executable} {HERE / 'gateway.py'}\n"
+            f'environment=OUTAGE_PORT="{self._port}",OUTAGE_UPSTREAM_FILE="{self._upstream}",'
+            f'PYTHONUNBUFFERED="1"{environment}\n'
+            "autorestart=false\nstartsecs=0\nstopwaitsecs=5\n"
+            f"redirect_stderr=true\nstdout_logfile={self._log}\n"
+            "stdout_logfile_maxbytes=10MB\nstdout_logfile_backups=3\n"
+        )
+
+    def repair_upstream(self) -> None:
+        """Write the file that stands for the new address."""
+        self._upstream.touch()
+
+    def rebuild(self) -> None:
+        """Let the supervisor run the repaired program; a process has no limits."""
+        self._write(',OUTAGE_CLIENT="none"')
+        self.stop()
+        self._supervisor.reloadConfig()
+        self._supervisor.removeProcessGroup(SERVICE)
+        self._supervisor.addProcessGroup(SERVICE)
+
     def stop(self) -> None:
         """Ask the supervisor to stop the program."""
         self._supervisor.stopProcess(SERVICE)
 
     def clear(self) -> None:
-        """Stop the program if it runs, take it out of the supervisor and delete its files."""
+        """Stop the program if it runs, take it out of the supervisor, delete its files, close the proxy."""
+        if self._proxy is not None:
+            self._proxy.close()
+            self._proxy = None
         with suppress(OSError, Fault):
             self._supervisor.stopProcess(SERVICE)
         self._forget_files()
@@ -186,6 +252,7 @@ class ProcessStage:
     def _forget_files(self) -> None:
         self._conf.unlink(missing_ok=True)
         self._descriptor.unlink(missing_ok=True)
+        self._upstream.unlink(missing_ok=True)
         for old in self._log.parent.glob(f"{SERVICE}.log*"):
             old.unlink(missing_ok=True)
 

@@ -76,7 +76,8 @@ class HistoryAdmin(SimpleHistoryAdmin, GuardedAdmin):  # type: ignore[misc] # si
     ) -> HttpResponse:
         """Refuse to write without the permission to change: the library asks only for that to see."""
         if request.method == "POST":
-            if not self.has_change_permission(request, self.get_object(request, object_id)):
+            found = self.get_object(request, object_id)
+            if self.revert_disabled(request, found) or not self.has_change_permission(request, found):
                 raise PermissionDenied
             # The form of an old version is compared with that version, so all of it has to be written.
             request.brings_back = True  # type: ignore[attr-defined] # ours

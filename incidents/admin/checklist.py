@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -84,6 +84,14 @@ class AdminItemForm(ItemForm):
         """Return the widget of the verifier."""
         widget: forms.Select = UnfoldAdminSelectWidget(choices=choices, attrs={"data-chooses-parameters": ""})
         return widget
+
+    def clean_waived_until(self) -> date | None:
+        """Return the day. One that is too far is refused before anything is written."""
+        until: date | None = self.cleaned_data["waived_until"]
+        given = until if "waived_until" in self.changed_data else None
+        if given and (why := checklist.too_far(given, timezone.localdate())):
+            raise forms.ValidationError(why)
+        return until
 
 
 class RunInline(TabularInline):  # type: ignore[misc] # unfold carries no types

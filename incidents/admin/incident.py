@@ -93,13 +93,10 @@ class IncidentAdmin(GuardedAdmin):
             },
         ),
     )
-    #: Which state each button leads to.
-    moves = {
-        "acknowledge": State.ACKNOWLEDGED,
-        "mitigate": State.MITIGATED,
-        "resolve": State.RESOLVED,
-        "review": State.REVIEWED,
-        "close_for_good": State.CLOSED,
+    #: Which call each button makes.
+    calls = {
+        **{name: name for name in ("acknowledge", "mitigate", "resolve", "review")},
+        "close_for_good": "close",
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
@@ -122,7 +119,7 @@ class IncidentAdmin(GuardedAdmin):
     def get_actions_submit_line(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Show the buttons of legal moves only."""
         state = Incident.objects.filter(pk=object_id).values_list("state", flat=True).first()
-        legal = {name for name, to in self.moves.items() if state and is_legal(state, to)}
+        legal = {name for name, call in self.calls.items() if state and is_legal(call, state)}
         names = {f"incidents_incident_{name}" for name in legal}
         return [
             one for one in super().get_actions_submit_line(request, object_id) if one.action_name in names

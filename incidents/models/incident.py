@@ -110,11 +110,18 @@ class Incident(models.Model):
                 condition=Q(state__in=["detected", "acknowledged", "mitigated"]),
                 name="one_open_incident_per_fingerprint",
             ),
-            # Resolving and reopening write state and time in one UPDATE; half of one is refused.
+            # Resolving and reopening write state and time in one UPDATE, and so do a mitigation and
+            # its taking back; half of one is refused.
             models.CheckConstraint(
                 condition=Q(state__in=["detected", "acknowledged", "mitigated"], resolved_at=None)
                 | Q(state__in=["resolved", "reviewed", "closed"], resolved_at__isnull=False),
                 name="resolved_incidents_have_their_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["detected", "acknowledged"], mitigated_at=None)
+                | Q(state="mitigated", mitigated_at__isnull=False)
+                | Q(state__in=["resolved", "reviewed", "closed"]),
+                name="mitigated_incidents_have_their_time",
             ),
             models.CheckConstraint(
                 condition=Q(merged_into=None)

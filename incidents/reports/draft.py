@@ -98,7 +98,7 @@ def _log_problem(facts: Facts, words: Words) -> Problem:
         words(
             "... ({n:,}줄 가운데 {p:.1f}%가 첫 번째 메시지)",
             "... ({p:.1f}% of {n:,} lines are the first message)",
-            n=facts.lines if facts.lines is not None else sum(row.count for row in templates),
+            n=max(facts.lines or 0, sum(row.count for row in templates)),
             p=top.share * 100,
         )
     )

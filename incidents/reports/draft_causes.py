@@ -34,6 +34,8 @@ def rows(facts: Facts, words: Words) -> tuple[Cause, ...]:
         found.append(("direct", "flood", text, logs or metrics))
     if facts.cpu_high:
         cpu = words.percent(facts.number("cpu_percent"))
+        if limit := facts.number("cpu_limit_cores"):
+            cpu = words("{v}, 한도 {c:g}코어", "{v} of one core, limit {c:g} cores", v=cpu, c=limit)
         text = words("CPU 고갈({v})로 다른 요청 처리 지연", "CPU exhausted ({v}), other requests wait", v=cpu)
         found.append(("secondary", "cpu", text, metrics))
     memory = facts.number("memory_bytes")

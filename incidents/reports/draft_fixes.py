@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,9 +22,11 @@ from incidents.reports.model import (
     LongTerm,
     Proxy,
 )
-from incidents.reports.words import Words, fenced
+from incidents.reports.words import Words, cut, fenced, plain
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+#: Key, text, priority and verifier of an item on the checklist.
+_Measure = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,16 +124,18 @@ def _code_problems(facts: Facts, words: Words) -> tuple[CodeProblem, ...]:
 
 
 def proxy_broken(facts: Facts) -> bool:
-    """Return whether a WebSocket fails through a public name while some local probe passes."""
-    local_ok = any(_local(one) and one.get("ok") is True for one in facts.endpoints)
-    return local_ok and any(
-        one.get("kind") == "websocket" and not _local(one) and one.get("ok") is False
-        for one in facts.endpoints
-    )
+    """Return whether a WebSocket fails through a public name while the service itself answers."""
+    local_ok = any(_local(one) and one.get("ok") is True for one in facts.own_endpoints)
+    return local_ok and any(one.get("ok") is False for one in _outer(facts))
+
+
+def _outer(facts: Facts) -> list[Mapping[str, Any]]:
+    """Return the WebSockets that are reached by another way than straight from this machine."""
+    return [one for one in facts.own_endpoints if one.get("kind") == "websocket" and not _local(one)]
 
 
 def _proxies(facts: Facts, words: Words) -> tuple[Proxy, ...]:
-    outer = [one for one in facts.endpoints if one.get("kind") == "websocket" and not _local(one)]
+    outer = _outer(facts)
     if proxy_broken(facts):
         broken = next(one for one in outer if one.get("ok") is False)
         path = urlsplit(str(broken.get("url", ""))).path or "/ws"
@@ -145,11 +149,22 @@ def _proxies(facts: Facts, words: Words) -> tuple[Proxy, ...]:
         body = fenced("\n".join(lines), "nginx")
     elif outer and all(one.get("ok") is True for one in outer):
         body = words("프록시 경로의 WebSocket은 정상입니다.", "WebSocket passes through the proxy.")
+    elif _silent_without_proxy(facts) and (failed := [one for one in outer if one.get("ok") is False]):
+        body = words(
+            "프록시에서 고칠 것 없음: 프록시 경로의 WebSocket 실패({d}), 서비스는 프록시 없이도 응답 없음",
+            "Nothing to change in the proxy: the WebSocket failed through it ({d}), and the service did not "
+            "answer without it either",
+            d=plain(cut(str(failed[0].get("detail") or ""), 120)),
+        )
     else:
         return ()
     probes = next((one for one in facts.sources if one.kind == "probes"), None)
     evidence = probes.evidence if probes else None
     return (Proxy(body=body, provenance=INFERRED, evidence=evidence, key="proxy:upgrade"),)
+
+
+def _silent_without_proxy(facts: Facts) -> bool:
+    return any(_local(one) and one.get("ok") is False for one in facts.own_endpoints)
 
 
 def _local(one: Mapping[str, Any]) -> bool:
@@ -226,61 +241,8 @@ def _files(facts: Facts, words: Words) -> tuple[File, ...]:
 def _checklist(facts: Facts, words: Words) -> tuple[Item, ...]:
     if not facts.sources:
         return ()
-    found: list[tuple[str, str, str, str]] = []
-    if facts.retry or facts.lost_slot:
-        what = words("WebSocket ", "WebSocket ") if facts.retry_subject == "websocket" else ""
-        found += [
-            (
-                "backoff",
-                words(
-                    "{w}재시도 로직에 지수 백오프 추가", "Add exponential backoff to the {w}retries", w=what
-                ),
-                "P0",
-                "gateway.backoff",
-            ),
-            (
-                "attempts",
-                words("최대 재시도 횟수 제한 설정", "Limit the number of retries"),
-                "P0",
-                "gateway.attempt_limit",
-            ),
-            (
-                "level",
-                words(
-                    "로그 레벨 조정 (INFO → WARNING for retries)",
-                    "Adjust the log level (INFO → WARNING for retries)",
-                ),
-                "P1",
-                "logs.retry_level",
-            ),
-        ]
-    else:
-        found += [
-            (
-                "cause",
-                words("근본 원인 수정과 재발 시험", "Fix the root cause and test that it stays away"),
-                "P0",
-                "",
-            ),
-            (
-                "health",
-                words("Healthcheck 설정 확인", "Check that a health check is present"),
-                "P1",
-                "docker.health_check",
-            ),
-        ]
-    found += [
-        ("limits", words("Docker 리소스 제한 설정", "Set Docker resource limits"), "P1", "docker.limits"),
-        (
-            "log_options",
-            words(
-                "Docker 로그 크기 제한 설정 (max-size, max-file)",
-                "Set Docker log rotation (max-size, max-file)",
-            ),
-            "P1",
-            "docker.log_options",
-        ),
-    ]
+    retries = facts.retry or facts.lost_slot
+    found = [*(_of_retries(facts, words) if retries else _of_cause(words)), *_of_container(words)]
     if proxy_broken(facts):
         text = words("Nginx Connection 헤더 수정", "Correct nginx's Connection header")
         found.append(("proxy", text, "P0", "proxy.upgrade"))
@@ -297,3 +259,31 @@ def _checklist(facts: Facts, words: Words) -> tuple[Item, ...]:
         )
         for key, text, priority, verifier in found
     )
+
+
+def _of_retries(facts: Facts, words: Words) -> Iterator[_Measure]:
+    what = words("WebSocket ", "WebSocket ") if facts.retry_subject == "websocket" else ""
+    text = words("{w}재시도 로직에 지수 백오프 추가", "Add exponential backoff to the {w}retries", w=what)
+    yield "backoff", text, "P0", "gateway.backoff"
+    text = words("최대 재시도 횟수 제한 설정", "Limit the number of retries")
+    yield "attempts", text, "P0", "gateway.attempt_limit"
+    text = words(
+        "로그 레벨 조정 (INFO → WARNING for retries)", "Adjust the log level (INFO → WARNING for retries)"
+    )
+    yield "level", text, "P1", "logs.retry_level"
+
+
+def _of_cause(words: Words) -> Iterator[_Measure]:
+    text = words("근본 원인 수정과 재발 시험", "Fix the root cause and test that it stays away")
+    yield "cause", text, "P0", ""
+    text = words("Healthcheck 설정 확인", "Check that a health check is present")
+    yield "health", text, "P1", "docker.health_check"
+
+
+def _of_container(words: Words) -> Iterator[_Measure]:
+    text = words("Docker 리소스 제한 설정", "Set Docker resource limits")
+    yield "limits", text, "P1", "docker.limits"
+    text = words(
+        "Docker 로그 크기 제한 설정 (max-size, max-file)", "Set Docker log rotation (max-size, max-file)"
+    )
+    yield "log_options", text, "P1", "docker.log_options"

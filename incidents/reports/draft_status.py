@@ -70,6 +70,7 @@ def _rest(rows: list[Mapping[str, Any]], words: Words, evidence: int | None) -> 
     size = (
         words.no_data if not sizes else "<100 MB" if max(sizes) < 100 * MIB else f"≤{words.size(max(sizes))}"
     )
+    cpu, size = _of(len(cpus), rows, cpu, words), _of(len(sizes), rows, size, words)
     marks = {_mark(str(row.get("state", "")), str(row.get("health") or ""), words) for row in rows}
     return Status(
         service=words("기타 서비스 ({n}개)", "Other services ({n})", n=len(rows)),
@@ -80,6 +81,13 @@ def _rest(rows: list[Mapping[str, Any]], words: Words, evidence: int | None) -> 
         evidence=evidence,
         key="status:*",
     )
+
+
+def _of(measured: int, rows: list[Mapping[str, Any]], text: str, words: Words) -> str:
+    """Return a value of several services; it says of how many when some were not measured."""
+    if measured in (0, len(rows)):
+        return text
+    return words("{t} (측정 {n}개)", "{t} ({n} measured)", t=text, n=measured)
 
 
 def _quiet(row: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from incidents.models import Evidence, Incident, Report
 from incidents.reports import appendix, origins, store
 from incidents.reports.draft import draft
 from incidents.reports.drafting import facts_since
+from incidents.reports.facts import Facts
 from incidents.reports.html import fragment, page
 from incidents.reports.layout import ACCESS_TITLE, KST, LANGUAGES, SUFFIX
 from incidents.reports.markdown import render as render_markdown
@@ -29,8 +30,10 @@ class ReportMissing(Exception):
     """The incident has no report yet."""
 
 
-def render(incident: Incident, kind: str, fmt: str, lang: str) -> str:
+def render(incident: Incident, kind: str, fmt: str, lang: str, *, report: Report | None = None) -> str:
     """Return the report. ``kind`` is ``summary`` or ``detail``; HTML is a safe fragment for a page.
+
+    ``report`` is that of ``incident``, for a caller that has it already.
 
     Raises:
         ReportMissing: nothing was drafted or imported yet.
@@ -38,8 +41,7 @@ def render(incident: Incident, kind: str, fmt: str, lang: str) -> str:
     """
     if kind not in SUFFIX or fmt not in FORMATS or lang not in LANGUAGES:
         raise ValueError(f"unknown kind, format or language: {kind} {fmt} {lang}")
-    report = _report(incident)
-    document = document_for(report, lang)
+    document = document_for(report or _report(incident), lang)
     extras = appendix.sections(incident, lang) if kind == "detail" else []
     if fmt == "json":
         return _json(incident, document, kind, extras)
@@ -62,16 +64,23 @@ def render_page(incident: Incident, kind: str, lang: str) -> str:
 
 
 def with_origins(
-    incident: Incident, kind: str, lang: str, href: Callable[[int], str], extras: Sequence[Extra] = ()
+    incident: Incident,
+    kind: str,
+    lang: str,
+    href: Callable[[int], str],
+    extras: Sequence[Extra] = (),
+    *,
+    document: Document | None = None,
 ) -> str:
     """Return the report as safe HTML in which every cell says where it comes from, with the legend.
 
-    ``href`` gives the address of a piece of evidence by its primary key.
+    ``href`` gives the address of a piece of evidence by its primary key. ``document`` is the report in
+    ``lang``, for a caller that has it already.
 
     Raises:
         ReportMissing: nothing was drafted or imported yet.
     """
-    document = document_for(_report(incident), lang)
+    document = document or document_for(_report(incident), lang)
     words = Words(lang)
     markdown = render_markdown(origins.mark(document), kind, origins.bare_extras(extras))
     sources = {row.pk: _source(row, href(row.pk), lang) for row in _evidence(incident)}
@@ -109,19 +118,24 @@ def file_name(incident: Incident, kind: str, fmt: str) -> str:
     return f"{slug}_{part}_{appendix.day(_report(incident).analysed_at)}.{fmt}"
 
 
-def document_for(report: Report, language: str) -> Document:
+def document_for(
+    report: Report,
+    language: str,
+    *,
+    document: Document | None = None,
+    facts: Sequence[Facts] | None = None,
+) -> Document:
     """Return the report in ``language``: drafted rows in its words, a person's rows as they wrote them.
 
     A row is translated from the freeze that it was drafted from, so that both languages say the same numbers;
-    one that no freeze explains stays as it is.
+    one that no freeze explains stays as it is. ``document`` is the report as it is stored, and ``facts`` what
+    :func:`incidents.reports.drafting.facts_since` says, for a caller that has them already.
     """
-    document = store.load(report)
+    document = document or store.load(report)
     if document.language == language:
         return document
-    pairs = [
-        (draft(facts, document.language), draft(facts, language))
-        for facts in facts_since(report.incident, report.analysed_at)
-    ]
+    freezes = facts_since(report.incident, report.analysed_at) if facts is None else facts
+    pairs = [(draft(one, document.language), draft(one, language)) for one in freezes]
     sections: dict[str, Any] = {
         section.name: tuple(
             _translated(

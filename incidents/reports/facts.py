@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 #: Name of the gateway's process, under which the evidence of its sessions is captured.
@@ -155,14 +157,18 @@ class Facts:
     @property
     def templates(self) -> list[Template]:
         """The log's templates, the most frequent first."""
+        rows = mappings(self.logs.get("templates"))
+        counts = [int(number(row.get("count")) or 0) for row in rows]
+        total = max(sum(counts), self.lines or 0)
         found = [
             Template(
                 str(row.get("template", "")),
-                int(number(row.get("count")) or 0),
-                number(row.get("share")) or 0.0,
+                count,
+                min(1.0, count / total if share is None and total else share or 0.0),
                 str(row.get("sample") or row.get("template", "")),
             )
-            for row in mappings(self.logs.get("templates"))
+            for row, count in zip(rows, counts, strict=True)
+            for share in [number(row.get("share"))]
         ]
         return sorted(found, key=lambda row: (-row.count, row.text))
 
@@ -213,10 +219,13 @@ class Facts:
 
     @property
     def restarts(self) -> int:
-        """Restarts within the frozen history: the runtime's own count is of the container's whole life."""
-        counts = [number(row.get("restart_count")) for row in self.series]
-        before = next((count for count in counts if count is not None), 0.0)
-        return int((self.number("restart_count") or 0) - before)
+        """Restarts within the frozen history: the runtime's own count is of the container's whole life.
+
+        A count that falls is a new container's. Without a history nobody knows when it restarted.
+        """
+        given = [*(number(row.get("restart_count")) for row in self.series), self.number("restart_count")]
+        counts = [int(count) for count in given if count is not None]
+        return sum(new - old if new >= old else new for old, new in pairwise(counts))
 
     @property
     def endpoints(self) -> list[Mapping[str, Any]]:
@@ -250,8 +259,14 @@ class Facts:
 
 
 def number(value: object) -> float | None:
-    """Return ``value`` if it is a number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Return ``value`` if it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def mappings(value: object) -> list[Mapping[str, Any]]:

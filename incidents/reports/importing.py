@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from incidents import audit, services
+from incidents import services
 from incidents.errors import ReportLocked
 from incidents.models import Incident, Report, Severity, State, TimelineKind, VersionKind
 from incidents.reports import checklist_rows, store, versions
@@ -112,19 +112,7 @@ def import_text(*, text: str, name: str, now: datetime, actor: AbstractBaseUser 
     for _try in range(RACE_TRIES):
         try:
             with transaction.atomic():
-                incident, created, changed = _store(document, Path(name).stem, now, actor)
-                if changed:
-                    source = Path(name).name
-                    services.record(
-                        incident=incident, kind=TimelineKind.IMPORTED, at=now, actor=actor, file=source
-                    )
-                    audit.record(
-                        action="report.import",
-                        actor=actor,
-                        target=str(incident),
-                        after={"file": source, "created": created, "findings": len(parsed.issues)},
-                        at=now,
-                    )
+                incident, created, changed = _store(document, Path(name), now, actor, len(parsed.issues))
                 return Imported(incident, created, changed, parsed.issues)
         except ReportLocked as error:
             raise ImportRefused(str(error)) from error
@@ -147,18 +135,24 @@ def _is_report(document: Document) -> bool:
 
 
 def _store(
-    document: Document, stem: str, now: datetime, actor: AbstractBaseUser | None
+    document: Document, file: Path, now: datetime, actor: AbstractBaseUser | None, findings: int
 ) -> tuple[Incident, bool, bool]:
+    stem, told = file.stem, versions.Told()
     key = identity(document, stem)
     report = _known(document, key)
     created = report is None
     if report is None:
         report = _create(document, key, stem, now)
-    with versions.edit(report, kind=VersionKind.IMPORTED, at=now, actor=actor) as held:
+    with versions.edit(report, kind=VersionKind.IMPORTED, at=now, actor=actor, told=told) as held:
         before, shown = store.load(held), document_for(held, document.language)
         store.save_import(held, document, shown)
         checklist_rows.sync_import(held, document, shown, timezone.localdate(now))
         changed = created or store.load(held) != before
+        told.after |= {"file": file.name, "created": created, "findings": findings}
+        if changed:
+            services.record(
+                incident=held.incident, kind=TimelineKind.IMPORTED, at=now, actor=actor, file=file.name
+            )
     return held.incident, created, changed
 
 

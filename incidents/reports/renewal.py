@@ -11,7 +11,6 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from incidents import audit
 from incidents.errors import ReportChanged
 from incidents.models import Provenance, Report, TimelineKind, VersionKind
 from incidents.reports import checklist_rows, store, versions
@@ -52,7 +51,8 @@ def accept(
         ReportLocked: the report was signed off.
         ReportChanged: a chosen difference is no longer the one that the person saw; nothing was changed.
     """
-    with versions.edit(report, kind=VersionKind.ACCEPTED, at=at, actor=actor) as held:
+    told = versions.Told()
+    with versions.edit(report, kind=VersionKind.ACCEPTED, at=at, actor=actor, told=told) as held:
         current, drafted = store.load(held), _drafted(held)
         offered = {change.token: change for change in _compare(current, drafted).offered}
         if stale := [token for token in tokens if token not in offered]:
@@ -68,14 +68,9 @@ def accept(
         held.drafted_at = at
         store.settle_empty(held, drafted.empty)
         if chosen:
-            audit.record(
-                action="report.accept",
-                actor=actor,
-                target=str(held.incident),
-                before={change.section: [old for _name, old, _new in change.cells()] for change in chosen},
-                after={change.section: [new for _name, _old, new in change.cells()] for change in chosen},
-                at=at,
-            )
+            for change in chosen:
+                told.before.setdefault(change.section, []).extend(old for _name, old, _new in change.cells())
+                told.after.setdefault(change.section, []).extend(new for _name, _old, new in change.cells())
             record(
                 incident=held.incident,
                 kind=TimelineKind.DRAFTED,
@@ -95,24 +90,18 @@ def take_cause(
         ReportLocked, ReportChanged: see :func:`incidents.reports.versions.edit`; also when the evidence no
             longer shows this candidate.
     """
-    with versions.edit(report, kind=VersionKind.CAUSE, at=at, actor=actor, seen=seen) as held:
+    told = versions.Told()
+    with versions.edit(report, kind=VersionKind.CAUSE, at=at, actor=actor, seen=seen, told=told) as held:
         facts, words = facts_of(held.incident, held.analysed_at), Words(held.language)
         candidate = next((one for one in rank(facts) if one.kind is kind), None)
         if candidate is None:
             raise ReportChanged(_("The evidence no longer shows this cause. Look again."))
-        before, held.root_cause = held.root_cause, root_cause(facts, words, candidate)
+        told.before["root_cause"] = held.root_cause
+        told.after["root_cause"] = held.root_cause = root_cause(facts, words, candidate)
         held.root_cause_provenance = Provenance.PERSON
         held.root_cause_evidence_id = candidate.evidence
         held.empty_sections = [slot for slot in held.empty_sections if slot != "root_cause"]
         held.save()
-        audit.record(
-            action="report.cause",
-            actor=actor,
-            target=str(held.incident),
-            before={"root_cause": before},
-            after={"root_cause": held.root_cause},
-            at=at,
-        )
         return held.root_cause
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Value
+from django.db.models.functions import JSONObject
+
 from incidents.models import (
     AccessRow,
     CauseRow,
@@ -16,6 +19,7 @@ from incidents.models import (
     LongTermItem,
     ProblemDetail,
     ProxyChange,
+    Report,
     ReportFile,
     StatusRow,
 )
@@ -55,6 +59,27 @@ SECTIONS: tuple[Section, ...] = (
     Section("files", ReportFile, model.File, ("label", "path", "note")),
     Section("extras", ExtraSection, model.Extra, ("heading", "level", "body", "after")),
 )
+
+_BY_NAME = {section.name: section for section in SECTIONS}
+
+
+def stored_rows(report: Report) -> dict[str, list[StoredRow]]:
+    """Return the rows of every section of ``report`` in their order, by section: one query for all tables."""
+    parts = []
+    for section in SECTIONS:
+        columns = {field.attname: field.attname for field in section.stored._meta.concrete_fields}
+        rows = section.stored._default_manager.filter(report=report).order_by()
+        rows = rows.annotate(section=Value(section.name), columns=JSONObject(**columns))
+        parts.append(rows.values_list("section", "order", "pk", "columns"))
+    found: dict[str, list[StoredRow]] = {section.name: [] for section in SECTIONS}
+    union = parts[0].union(*parts[1:], all=True).order_by("order", "id")
+    for name, _order, _pk, columns in union:
+        fields = _BY_NAME[name].stored._meta.concrete_fields
+        values = [field.to_python(columns[field.attname]) for field in fields]
+        row = _BY_NAME[name].stored.from_db(union.db, [field.attname for field in fields], values)
+        found[name].append(row)
+    return found
+
 
 #: The slot of the layout whose "no data" a section's rows end.
 SLOT_OF: Mapping[str, str] = {

@@ -35,16 +35,18 @@ class Words:
         return self.no_data if value is None else f"{value:.2f}%"
 
     def size(self, value: float | None) -> str:
-        """Print bytes: ``10.23 GB``, ``257 MB``."""
+        """Print bytes, in powers of 1024: ``10.23 GB``, ``257 MB``; 1024 of a unit is 1 of the next."""
         if value is None:
             return self.no_data
-        if value >= GIB:
+        if round(value / MIB) >= 1024:
             return f"{value / GIB:.2f} GB"
-        return f"{value / MIB:.0f} MB" if value >= MIB else f"{value / 1024:.0f} KB"
+        if round(value / 1024) >= 1024:
+            return f"{value / MIB:.0f} MB"
+        return f"{value / 1024:.0f} KB" if value >= 1024 or not value else f"{value:.0f} B"
 
     def span(self, seconds: float) -> str:
-        """Print a duration in its two largest units: ``3시간 18분``."""
-        whole = round(seconds)
+        """Print a duration in its two largest units: ``3시간 18분``; one before zero is none."""
+        whole = max(0, round(seconds))
         units = [(86400, "일", "d"), (3600, "시간", "h"), (60, "분", "min"), (1, "초", "s")]
         parts = []
         for size, korean, english in units:

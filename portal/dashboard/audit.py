@@ -34,6 +34,7 @@ WORDS = {
     "incident.reopen": gettext_lazy("incident reopened"),
     "incident.acknowledge": gettext_lazy("incident acknowledged"),
     "incident.mitigate": gettext_lazy("incident mitigated"),
+    "incident.unmitigate": gettext_lazy("mitigation taken back"),
     "incident.resolve": gettext_lazy("incident resolved"),
     "incident.review": gettext_lazy("incident reviewed"),
     "incident.unreview": gettext_lazy("review taken back"),
@@ -60,6 +61,7 @@ WORDS = {
     "item.stale": gettext_lazy("measure out of date"),
     "pack.apply": gettext_lazy("pack of measures applied"),
     "report.import": gettext_lazy("report imported"),
+    "report.save": gettext_lazy("report edited"),
     "report.lock": gettext_lazy("report signed off and locked"),
     "report.reopen": gettext_lazy("report opened again"),
     "report.accept": gettext_lazy("new draft's row accepted"),
@@ -98,6 +100,8 @@ _FIELDS = {
     "outcome": gettext_lazy("outcome"),
     "severity": gettext_lazy("severity"),
     "until": gettext_lazy("until"),
+    "sections": gettext_lazy("sections"),
+    "version": gettext_lazy("version"),
     "left_out": gettext_lazy("left out"),
     "log": gettext_lazy("details"),
     "file": gettext_lazy("file"),
@@ -111,7 +115,6 @@ _FIELDS = {
     "verifier": gettext_lazy("verifier"),
     "target": gettext_lazy("target"),
     "text": gettext_lazy("text"),
-    "version": gettext_lazy("version"),
 }
 _STATES = {**_OUTCOMES, **dict(ItemState.choices), **dict(State.choices)}
 _CHOICES = {"state": _STATES, "outcome": _STATES, "severity": dict(Severity.choices)}

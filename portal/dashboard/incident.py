@@ -7,6 +7,7 @@ import zlib
 from datetime import date
 from typing import Any
 
+from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
@@ -14,9 +15,10 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from incidents import duedates, duetexts
-from incidents.models import Evidence, Incident, Severity, TimelineEvent
+from incidents.models import ChecklistItem, Evidence, Incident, Severity, TimelineEvent
 from incidents.related import Related, related
 from portal.dashboard import acting, ledger, messages, options, queries, whatchanged
+from portal.dashboard.data import ItemRow
 from portal.dashboard.timeline import Entry, entry
 
 Context = dict[str, Any]
@@ -29,8 +31,10 @@ PREVIEW_CHARS = 4000
 
 
 def incident(number: int) -> Context | None:
-    """Return one incident's page: about sixteen queries and the rendering of its report."""
-    found = Incident.objects.select_related("lead", "merged_into", "split_from").filter(number=number).first()
+    """Return one incident's page: at most twenty queries, in all languages of its report."""
+    items = Prefetch("report__checklist", ChecklistItem.objects.select_related("owner"))
+    joined = Incident.objects.select_related("lead", "merged_into", "split_from", "report")
+    found = joined.prefetch_related(items).filter(number=number).first()
     if found is None:
         return None
     signals = list(found.signals.all()[:SIGNALS_MAX])
@@ -45,7 +49,7 @@ def incident(number: int) -> Context | None:
         "severities": Severity.choices,
         "splittable": found.is_open and firing > 1,
         "clocks": ledger.of_incident(found, timezone.now()),
-        "related": [_related(one) for one in related(found)],
+        "related": [_related(one) for one in related(found, signals)],
         "changed": whatchanged.before(found),
         "report_due": due,
         "report_late": _late(due),
@@ -53,7 +57,7 @@ def incident(number: int) -> Context | None:
         "receipts": messages.receipts(found),
         "evidence": [_evidence(item) for item in found.evidence.all()[:EVIDENCE_MAX]],
         "report": _report(found),
-        "items": queries.checklist(found),
+        "items": _items(found),
         "window": found.resolve_after_s,
         "actions": acting.of_incident(found),
         "targets": acting.targets(found),
@@ -80,10 +84,11 @@ def _report(found: Incident) -> Context:
     from incidents.reports import export, html, renderer
     from incidents.reports.model import PERSON
 
-    if getattr(found, "report", None) is None:
+    report = getattr(found, "report", None)
+    if report is None:
         return {"html": None}
     language = "ko" if (get_language() or "ko").startswith("ko") else "en"
-    document = export.document_for(found.report, language)
+    document = export.document_for(report, language)
     body = html.fragment(renderer.render(document))
     return {
         # The renderer escapes every cell and sanitises Markdown before it returns HTML.
@@ -91,6 +96,14 @@ def _report(found: Incident) -> Context:
         "cause": document.root_cause,
         "cause_of_person": document.root_cause_row.provenance == PERSON,
     }
+
+
+def _items(found: Incident) -> list[ItemRow]:
+    report = getattr(found, "report", None)
+    if report is None:
+        return []
+    today = timezone.localdate()
+    return [queries.item_row(item, today) for item in report.checklist.all()[: queries.ITEMS_MAX]]
 
 
 def _related(one: Related) -> Context:

@@ -55,6 +55,7 @@ def item(request: HttpRequest, pk: int) -> HttpResponse:
         "may_delete": request.user.has_perm(DELETE),
         "reason_max": REASON_MAX,
         "tomorrow": timezone.localdate() + timedelta(days=1),
+        "waiver_last": timezone.localdate() + timedelta(days=checklist.WAIVER_MAX_DAYS),
     }
     return render(request, "portal/checklist_item.html", context)
 

@@ -32,6 +32,7 @@ SPLIT_MAX = 100
 MOVES: dict[str, Callable[..., Any]] = {
     "acknowledge": services.acknowledge,
     "mitigate": services.mitigate,
+    "unmitigate": services.unmitigate,
     "resolve": services.resolve,
     "reopen": services.reopen_by_hand,
     "review": review.review_incident,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -55,7 +56,8 @@ class Told:
 
 def receipts(incident: Incident) -> list[Told]:
     """Return the messages of an incident, newest first: two queries."""
-    newest = incident.notifications.prefetch_related("deliveries__rolled_up_by").defer("body", "content")
+    deliveries = Prefetch("deliveries", Delivery.objects.select_related("rolled_up_by"))
+    newest = incident.notifications.prefetch_related(deliveries).defer("body", "content")
     return [told(message) for message in newest[:RECEIPTS_MAX]]
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from incidents import closing
-from incidents.models import Incident, State
+from incidents.models import Incident
 from incidents.transitions import is_legal
 
 
@@ -23,21 +23,14 @@ class Option:
     next: bool = False
 
 
-_TO = {
-    "acknowledge": State.ACKNOWLEDGED,
-    "mitigate": State.MITIGATED,
-    "resolve": State.RESOLVED,
-    "reopen": State.DETECTED,
-    "review": State.REVIEWED,
-    "unreview": State.RESOLVED,
-    "close": State.CLOSED,
-}
 #: Moves that take something back.
-_BACK = ("reopen", "unreview")
+_BACK = ("reopen", "unmitigate", "unreview")
+#: In the order in which they are offered: the next step first.
 _ICONS = {
     "acknowledge": "front_hand",
     "mitigate": "healing",
     "resolve": "task_alt",
+    "unmitigate": "undo",
     "reopen": "local_fire_department",
     "review": "rate_review",
     "unreview": "undo",
@@ -50,20 +43,9 @@ def moves(incident: Incident, firing: int) -> list[Option]:
 
     ``firing`` is the number of its open alerts. At most two queries.
     """
-    offered = [verb for verb, to in _TO.items() if _fits(incident, verb, to)]
-    ways = [(verb, _why(incident, verb, firing)) for verb in offered]
+    ways = [(verb, _why(incident, verb, firing)) for verb in _ICONS if is_legal(verb, incident.state)]
     first = next((verb for verb, why in ways if not why and verb not in _BACK), "")
     return [Option(verb, _label(verb), _ICONS[verb], why, next=verb == first) for verb, why in ways]
-
-
-def _fits(incident: Incident, verb: str, to: State) -> bool:
-    if not is_legal(incident.state, to):
-        return False
-    if verb == "reopen":
-        return incident.state == State.RESOLVED
-    if verb == "unreview":
-        return incident.state == State.REVIEWED
-    return verb != "resolve" or incident.is_open
 
 
 def _why(incident: Incident, verb: str, firing: int) -> str:
@@ -79,6 +61,7 @@ def _label(verb: str) -> str:
         "acknowledge": _("Acknowledge"),
         "mitigate": _("Mitigated"),
         "resolve": _("Resolve"),
+        "unmitigate": _("Take the mitigation back"),
         "reopen": _("Reopen"),
         "review": _("Reviewed"),
         "unreview": _("Take the review back"),

@@ -20,12 +20,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 from incidents import reports
 from incidents.errors import IncidentError
 from incidents.models import Incident, Report
-from incidents.reports import candidates, fix_table, renewal, review, serial
+from incidents.reports import candidates, fix_table, renewal, review, serial, store
 from incidents.reports.differences import compare as differences
 from incidents.reports.draft_causes import root_cause
-from incidents.reports.drafting import facts_of
-from incidents.reports.export import file_name, render_page, with_origins
+from incidents.reports.drafting import facts_since
+from incidents.reports.export import document_for, file_name, render_page, with_origins
+from incidents.reports.facts import Facts
 from incidents.reports.layout import SUFFIX
+from incidents.reports.model import Document
 from incidents.reports.words import Words
 from portal.dashboard.access import EDIT, editor_required, viewer_required
 from portal.dashboard.report_words import change_view
@@ -72,7 +74,9 @@ def page(request: HttpRequest, number: int) -> HttpResponse:
     if kind not in SUFFIX:
         raise Http404
     address = reverse("incident", args=[number])
-    html = with_origins(incident, kind, language(), lambda pk: f"{address}#evidence-{pk}")
+    stored, facts = store.load(report), facts_since(incident, report.analysed_at)
+    shown = document_for(report, language(), document=stored, facts=facts)
+    html = with_origins(incident, kind, language(), lambda pk: f"{address}#evidence-{pk}", document=shown)
     editor = request.user.has_perm(EDIT)
     context = {
         "title": _("Report of INC-%(number)d") % {"number": number},
@@ -81,7 +85,7 @@ def page(request: HttpRequest, number: int) -> HttpResponse:
         "kind": kind,
         # The renderer escapes every cell and sanitises the HTML before the tags are put in.
         "html": mark_safe(html),  # noqa: S308 - sanitised by the renderer
-        "candidates": _candidates(report),
+        "candidates": _candidates(stored, facts[0]),
         "versions": list(report.versions.select_related("actor").defer("document")[:VERSIONS_SHOWN]),
         "editor": editor,
         "why_not": review.may_sign(incident, actor(request)) if editor else "",
@@ -200,15 +204,14 @@ def export(request: HttpRequest, number: int, kind: str, fmt: str) -> HttpRespon
     return response
 
 
-def _candidates(report: Report) -> list[dict[str, Any]]:
-    facts, words = facts_of(report.incident, report.analysed_at), Words(language())
-    there = set(report.fixrow_set.values_list("draft_key", flat=True))
-    stored = Words(report.language)
+def _candidates(document: Document, facts: Facts) -> list[dict[str, Any]]:
+    words, stored = Words(language()), Words(document.language)
+    there = {row.key for row in document.fixes}
     return [
         {
             "kind": one.kind.value,
             "line": root_cause(facts, words, one),
-            "chosen": root_cause(facts, stored, one) == report.root_cause,
+            "chosen": root_cause(facts, stored, one) == document.root_cause,
             "score": one.score,
             "reasons": [(candidates.describe(reason, words), reason) for reason in one.reasons],
             "fixes": [(fix, fix.key in there) for fix in fix_table.suggestions(one.kind, facts, words)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from incidents.errors import IncidentError
 from incidents.models import Provenance, Report, VersionKind
 from incidents.reports import store, versions
-from incidents.reports.rows import SECTIONS, Section
+from incidents.reports.rows import SECTIONS, Section, stored_rows
 from portal.dashboard import report as pages
 from portal.dashboard.access import editor_required
 from portal.dashboard.report_words import section_word
@@ -52,18 +52,30 @@ def _head(data: Any, report: Report) -> ModelForm[Report]:
     return kind(data, instance=report, prefix=HEAD)
 
 
-def _rows(section: Section, data: Any, report: Report) -> BaseModelFormSet[Any, Any]:
+class _Rows(BaseModelFormSet):  # type: ignore[type-arg] # the class takes no parameters when it runs
+    """Forms over rows that were read together with those of the other sections."""
+
+    def __init__(self, *args: Any, rows: list[Any], **options: Any) -> None:
+        self.rows = rows
+        super().__init__(*args, **options)
+
+    def get_queryset(self) -> Any:
+        """Return the rows that there are already."""
+        return self.rows
+
+
+def _rows(section: Section, data: Any, rows: list[Any]) -> _Rows:
     columns = [name for name in section.columns if name not in _FIXED.get(section.name, ())]
     made = modelformset_factory(
         section.stored,
+        formset=_Rows,
         fields=(*columns, "order"),
         extra=1,
         can_delete=True,
         max_num=ROWS_MAX,
         formfield_callback=_field,
     )
-    rows = section.stored._default_manager.filter(report=report)
-    found: BaseModelFormSet[Any, Any] = made(data, queryset=rows, prefix=section.name)
+    found = cast(_Rows, made(data, rows=rows, prefix=section.name))
     for form in found.extra_forms:
         form.fields["order"].required = False
         form.initial["order"] = None
@@ -101,8 +113,9 @@ def page(request: HttpRequest, number: int) -> HttpResponse:
 
 def _forms(report: Report, wanted: str, data: Any) -> dict[str, Any]:
     found: dict[str, Any] = {HEAD: _head(data if wanted == HEAD else None, report)}
+    rows = stored_rows(report)
     for section in SECTIONS:
-        found[section.name] = _rows(section, data if wanted == section.name else None, report)
+        found[section.name] = _rows(section, data if wanted == section.name else None, rows[section.name])
     return found
 
 

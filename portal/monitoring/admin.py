@@ -10,12 +10,11 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from portal.monitoring import admin_rules, prober_admin, services
-from portal.monitoring.admin_base import HasHistory, ViewOnly
+from portal.monitoring.admin_base import HasHistory, HistoryTells, ViewOnly
 from portal.monitoring.models import (
     ConfigSnapshot,
     Endpoint,
@@ -122,7 +121,7 @@ class ServiceAdmin(HasHistory):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(SimpleHistoryAdmin, HasHistory):  # type: ignore[misc] # simple_history carries no types
+class EndpointAdmin(HistoryTells, HasHistory):
     """URLs to probe."""
 
     list_display = [
@@ -153,10 +152,6 @@ class EndpointAdmin(SimpleHistoryAdmin, HasHistory):  # type: ignore[misc] # sim
         """Who may not change the URL does not see its secrets."""
         may = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         return [(title, {"fields": _masked(options["fields"], may)}) for title, options in self.fieldsets]
-
-    def revert_disabled(self, request: HttpRequest, obj: Endpoint | None = None) -> bool:
-        """History only tells: going back to old settings is a change like any other."""
-        return True
 
     def save_model(
         self, request: HttpRequest, obj: Endpoint, form: ModelForm[Endpoint], change: bool

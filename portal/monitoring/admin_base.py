@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 
 SEVERITY_COLOURS = {"critical": "danger", "warning": "warning", "info": "info"}
@@ -48,3 +50,20 @@ class HasHistory(ModelAdmin):  # type: ignore[misc] # unfold carries no types
                 held = related.related_model._default_manager.filter(**{f"{related.field.name}__in": rows})
                 counts[str(related.related_model._meta.verbose_name_plural)] = held.count()
         return [str(row) for row in rows], counts, set(), []
+
+
+class HistoryTells(SimpleHistoryAdmin):  # type: ignore[misc] # simple_history carries no types
+    """History is only looked at: going back to old settings is a change like any other."""
+
+    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Always."""
+        return True
+
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Refuse to write: the library hides its button only, and saves for whoever may look."""
+        if request.method == "POST":
+            raise PermissionDenied
+        answer: HttpResponse = super().history_form_view(request, object_id, version_id, extra_context)
+        return answer

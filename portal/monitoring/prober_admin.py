@@ -9,10 +9,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
+from portal.monitoring.admin_base import HistoryTells
 from portal.monitoring.models import Endpoint, Prober
 
 
@@ -36,7 +36,7 @@ class AssignedInline(TabularInline):  # type: ignore[misc] # unfold carries no t
 
 
 @admin.register(Prober)
-class ProberAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc] # they carry no types
+class ProberAdmin(HistoryTells, ModelAdmin):  # type: ignore[misc] # unfold carries no types
     """Probers are revoked, never deleted, so that their results stay explained."""
 
     list_display = ["name", "note", "state", "created_at", "last_used_at"]
@@ -50,10 +50,6 @@ class ProberAdmin(SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc] # they 
     def has_delete_permission(self, request: HttpRequest, obj: Prober | None = None) -> bool:
         """Probers are revoked instead."""
         return False
-
-    def revert_disabled(self, request: HttpRequest, obj: Prober | None = None) -> bool:
-        """History only tells."""
-        return True
 
     def save_model(self, request: HttpRequest, obj: Prober, form: ModelForm[Prober], change: bool) -> None:
         """Give a new prober its token and show it, once."""

@@ -40,6 +40,8 @@ def _span(seconds: float) -> str:
     """Word a duration by its two largest units."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours >= 24:
+        return _("%(d)d d %(h)d h") % {"d": hours // 24, "h": hours % 24}
     if hours:
         return _("%(h)d h %(m)d min") % {"h": hours, "m": minutes}
     if minutes:

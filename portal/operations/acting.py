@@ -21,10 +21,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
-from incidents import audit, evidence, services
+from incidents import audit, evidence_more, services
 from incidents.action_words import verb as verb_word
 from incidents.errors import IncidentError
-from incidents.models import OPEN_STATES, REAL, Incident, State, TimelineKind, Trigger
+from incidents.models import OPEN_STATES, REAL, Incident, State, TimelineKind
 from portal.monitoring.models import Service
 from portal.monitoring.runtimes.base import (
     Found,
@@ -330,11 +330,14 @@ def _freeze(action: OperatorAction) -> str:
     if action.incident is None:
         return _("no open incident, so no evidence was frozen")
     try:
-        kept = evidence.capture(incident=action.incident, now=timezone.now(), trigger=Trigger.ACTION)
+        kept = evidence_more.before_action(incident=action.incident, now=timezone.now())
     except Exception as error:
         # A person waits for the restart; why there is no evidence is told.
         logger.exception("evidence before %s of %s failed", action.verb, action.service_name)
         return _("evidence failed: %(error)s") % {"error": type(error).__name__}
+    if kept is None:
+        given = {"n": evidence_more.ACTIONS_MAX}
+        return _("no evidence: what was frozen before %(n)d earlier actions is kept") % given
     return _("evidence first: %(n)d bundles") % {"n": len(kept)}
 
 

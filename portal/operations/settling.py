@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from incidents import services
+from incidents.action_words import verb as verb_word
+from incidents.models import Incident
 from portal.monitoring.models import Alert, Health, RunState, ServiceState
 from portal.operations.acting import TAKEN_WITHIN_S, claim, finish, tell
-from portal.operations.models import ActionState, Helped, OperatorAction
+from portal.operations.models import UNDER_WAY, ActionState, Helped, OperatorAction
+from portal.operations.permits import COUNTED
 
 #: Seconds after which a running action has lost its worker: no task lives longer than 60 s.
 LOST_AFTER_S = 75.0
@@ -56,9 +62,37 @@ def _look(action: OperatorAction, now: datetime) -> None:
         seen = Helped.NO_DATA, _("it was not measured since")
     helped, note = seen
     fields = {"checked_at": now, "helped": helped, "check_note": note[:300]}
-    if OperatorAction.objects.filter(pk=action.pk, checked_at=None).update(**fields):
+    with transaction.atomic():
+        if action.incident is not None:
+            # Every move locks the incident first and the audit last.
+            Incident.objects.select_for_update().get(pk=action.incident.pk)
+        if not OperatorAction.objects.filter(pk=action.pk, checked_at=None).update(**fields):
+            return
         outcome = {Helped.YES: "helped", Helped.NO: "not_helped", Helped.NO_DATA: "no_data"}[helped]
         tell(action, outcome, at=now, note=note)
+        if helped is Helped.NO:
+            _take_back(action, now, note)
+
+
+def _take_back(action: OperatorAction, now: datetime, note: str) -> None:
+    """Move the incident that ``action`` mitigated back, since it did not help and an alert still fires."""
+    if action.incident is None or action.finished_at is None or _tried_again(action):
+        return
+    reason = _("%(name)s: %(verb)s did not help: %(note)s") % {
+        "name": action.service_name,
+        "verb": verb_word(action.verb),
+        "note": note,
+    }
+    services.unmitigate_if_firing(incident=action.incident, since=action.finished_at, at=now, reason=reason)
+
+
+def _tried_again(action: OperatorAction) -> bool:
+    """Whether a later action on the same incident is under way or not looked at yet; its look decides."""
+    later = OperatorAction.objects.filter(
+        incident=action.incident, pk__gt=action.pk, verb__in=COUNTED, checked_at=None
+    )
+    pending = Q(state=ActionState.DONE, check_due_at__isnull=False)
+    return later.filter(Q(state__in=UNDER_WAY) | pending).exists()
 
 
 def effect(action: OperatorAction) -> tuple[Helped, str] | None:
@@ -79,7 +113,10 @@ def effect(action: OperatorAction) -> tuple[Helped, str] | None:
     failing = service.endpoints.filter(ok=False, at__gt=acted).values_list("name", flat=True)[:3]
     if failing:
         return Helped.NO, _("probes fail: %(names)s") % {"names": ", ".join(failing)}
-    alerts = Alert.objects.filter(service=service, closed_at=None, suppressed_by=None)
+    # A rule that opens no incident only hints, and some of them look back over minutes before the action.
+    alerts = Alert.objects.filter(
+        service=service, closed_at=None, suppressed_by=None, rule__opens_incident=True
+    )
     titles = alerts.values_list("rule__name", flat=True)[:3]
     if titles:
         return Helped.NO, _("alerts are open: %(names)s") % {"names": ", ".join(titles)}

@@ -30,3 +30,6 @@ def test_a_small_run_prints_every_page_and_the_size_of_the_database() -> None:
     }
     for page in ("dashboard", "service", "chart 1h", "chart 30d", "incidents", "checklist", "public status"):
         assert int(rows[page][4]) <= 12, rows[page]
+    for page in ("report", "report: edit", "report: new draft", "report: versions"):
+        assert int(rows[page][4]) <= 12, rows[page]
+    assert int(rows["incident"][4]) <= 25

@@ -116,6 +116,7 @@ def test_a_retry_storm_needs_not_be_bound_to_what_it_speaks_about_anyway(
     text = seed_report.read_text(encoding="utf-8")
     found = import_text(text=text, name=seed_report.name, now=timezone.now()).incident
     run = played(incident=found)
+    operator.force_login(world.person("edith", "editor"))
     page = operator.get(f"/drills/{run.pk}/", headers={"Accept-Language": "en"}).content.decode()
     assert page.count("bound to this drill") == 3
     assert page.count("Use as evidence for") == 3

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from incidents import evidence, services
 from incidents.models import (
+    AuditEntry,
     Evidence,
     EvidenceKind,
     Incident,
@@ -101,6 +102,52 @@ def test_an_operator_leads_rates_stars_and_reopens(client: Client, incident: Inc
     assert (again().lead, again().severity, again().state) == (carol, Severity.WARNING, State.DETECTED)
     assert TimelineEvent.objects.get(pk=event.pk).starred
     assert press(client, "lead", lead="nobody") == ["There is nobody called nobody."]
+
+
+def test_a_mitigation_is_taken_back_with_a_reason_on_the_page(client: Client, incident: Incident) -> None:
+    olga = signed_in(client, "operator")
+    assert 'value="unmitigate"' not in page(client)
+    assert press(client, "mitigate") == []
+    shown = page(client)
+    assert 'value="unmitigate"' in shown
+    assert 'value="acknowledge"' not in shown
+    assert press(client, "unmitigate", reason=" ") == ["Give a reason; it is kept."]
+    assert press(client, "unmitigate", reason="still 502") == []
+    assert (again().state, again().mitigated_at) == (State.DETECTED, None)
+    shown = page(client)
+    assert "Mitigated → Detected · still 502" in shown
+    assert olga.username in shown
+
+
+def move(client: Client, verb: str, reason: str = "", token: str | None = None) -> Any:
+    headers = {"x-csrftoken": token} if token else None
+    given = {"verb": verb, "reason": reason}
+    return client.post("/api/v1/incidents/7/moves", given, content_type="application/json", headers=headers)
+
+
+def test_the_api_moves_with_the_rights_and_guards_of_the_page(client: Client, incident: Incident) -> None:
+    assert move(client, "mitigate").status_code == 401
+    signed_in(client, "viewer")
+    assert move(client, "mitigate").status_code == 403
+    signed_in(client, "operator")
+    assert move(client, "review").status_code == 403
+    assert move(client, "explode").status_code == 422
+    assert move(client, "unmitigate", "502").status_code == 409
+    assert move(client, "mitigate").json()["state"] == "mitigated"
+    assert move(client, "unmitigate").json() == {"detail": "Give a reason; it is kept."}
+    back = move(client, "unmitigate", "still 502").json()
+    assert (back["state"], back["mitigated_at"]) == ("detected", None)
+    assert back["timeline"][0]["data"]["reason"] == "still 502"
+    assert AuditEntry.objects.latest("seq").action == "incident.unmitigate"
+
+
+def test_the_api_asks_for_the_token_that_a_cookie_needs(incident: Incident) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    signed_in(strict, "operator")
+    assert move(strict, "mitigate").status_code == 403
+    assert again().state == State.DETECTED
+    strict.get("/incidents/7/")
+    assert move(strict, "mitigate", token=strict.cookies["csrftoken"].value).status_code == 200
 
 
 def test_only_an_editor_reviews_and_corrects_the_impact(client: Client, incident: Incident) -> None:

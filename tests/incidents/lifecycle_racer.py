@@ -138,6 +138,39 @@ def resolve_by_hand_versus_alert(race: Race) -> list[str]:
     return [*said, "burns" if incident.is_open else "over"]
 
 
+def taking_back_versus_resolving(race: Race) -> list[str]:
+    """Green for its window while two people take the mitigation back: it is over, or one of them did."""
+    race.services.mitigate(incident=race.fire().incident, at=NOW)
+    race.clear()
+    copies = [race.mine()[0] for _person in range(2)]
+    said = race.together(
+        lambda: race.services.resolve_green(now=NOW + timedelta(seconds=100)),
+        *(lambda copy=copy: race.services.unmitigate(incident=copy, at=NOW, reason="x") for copy in copies),
+    )
+    (incident,) = race.mine()
+    moves = [(row.data["old"], row.data["new"]) for row in incident.timeline.filter(kind="state")]
+    assert said[1:].count("done") == moves.count(("mitigated", "detected")) <= 1
+    assert incident.state in ("detected", "resolved")
+    assert (incident.mitigated_at is None) == ("done" in said[1:])
+    return [said[0], *sorted(said[1:]), incident.state]
+
+
+def taking_back_versus_clearing(race: Race) -> list[str]:
+    """The look after an action and the alert's end: it goes back only for an alert that was still open."""
+    race.services.mitigate(incident=race.fire().incident, at=NOW)
+    copy = race.mine()[0]
+    went: list[bool] = []
+    said = race.together(
+        lambda: went.append(race.services.unmitigate_if_firing(incident=copy, since=NOW, at=NOW, reason="x")),
+        race.clear,
+    )
+    (incident,) = race.mine()
+    assert (incident.state, race.open_signals(incident)) == ("detected" if went[0] else "mitigated", 0)
+    kinds = list(incident.timeline.order_by("pk").values_list("kind", flat=True))
+    assert (kinds.count("state"), kinds[-1]) == (1 + went[0], "cleared")
+    return [*said, incident.state]
+
+
 def merge_while_an_alert_attaches(race: Race) -> list[str]:
     """Every alert is in the survivor, whichever came first."""
     source = race.fire().incident
@@ -215,6 +248,8 @@ RACES = (
     resolve_versus_alert,
     resolve_versus_reopen,
     resolve_by_hand_versus_alert,
+    taking_back_versus_resolving,
+    taking_back_versus_clearing,
     merge_while_an_alert_attaches,
     merge_both_ways,
     merge_while_an_alert_clears,

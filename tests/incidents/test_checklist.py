@@ -193,6 +193,16 @@ def test_a_waived_measure_is_not_run_until_its_day_is_over(item, probe, alice):
     assert changes(item) == [("open", "waived", alice), ("waived", "open", None)]
 
 
+def test_a_waiver_ends_within_a_year(item):
+    last = TODAY + timedelta(days=checklist.WAIVER_MAX_DAYS)
+    with pytest.raises(IllegalMove, match=last.isoformat()):
+        checklist.waive(item=item, at=NOW, actor=None, reason="x", until=last + timedelta(days=1))
+    item.refresh_from_db()
+    assert (item.state, item.waived_until) == (ItemState.OPEN, None)
+    checklist.waive(item=item, at=NOW, actor=None, reason="x", until=last)
+    assert item.state == ItemState.WAIVED
+
+
 @pytest.mark.parametrize(("reason", "days"), [("", 5), ("  ", 5), ("교체 예정", 0), ("교체 예정", -1)])
 def test_a_waiver_needs_a_reason_and_a_day_in_the_future(item, reason, days):
     with pytest.raises(IllegalMove):

@@ -89,6 +89,29 @@ def test_the_korean_draft_holds_the_measured_numbers(incident):
     assert len(section(text, "체크리스트")) == 7
 
 
+@pytest.mark.parametrize(
+    ("service", "direct", "expected"),
+    [
+        ("api-gateway", False, "프록시에서 고칠 것 없음: 프록시 경로의 WebSocket 실패(502 Bad Gateway)"),
+        ("api-gateway", None, "데이터 없음"),
+        ("web", True, "데이터 없음"),
+    ],
+)
+def test_the_proxy_is_not_to_be_changed_for_a_service_that_does_not_answer(
+    incident, service, direct, expected
+):
+    probes = [
+        endpoint("http", "host", "http://127.0.0.1:5111/health", direct, "timeout", None)
+        | {"service": service},
+        endpoint("websocket", "domain", "wss://stock.example/ws", False, "502 Bad Gateway", None),
+    ]
+    report, _frozen = drafted(incident, probes={"endpoints": probes})
+    text = reports.render(incident, "summary", "md", "ko")
+
+    assert section(text, "Nginx Proxy Manager")[0].startswith(expected)
+    assert "proxy.upgrade" not in report.checklist.values_list("verifier", flat=True)
+
+
 def test_the_english_draft_says_the_same_with_the_same_numbers():
     incident = fire(title="health check").incident
     drafted(incident)

@@ -77,11 +77,14 @@ def test_secrets_and_control_characters_are_masked_before_they_are_stored(incide
     row = keep(
         incident,
         app_key="PSabcdef123456",
-        env={"KIWOOM_SECRET_KEY": "hush-hush"},
+        env={"KIWOOM_SECRET_KEY": "hush-hush", "PGPWD": "hush-hush", "PWD": "/srv/app", "EMPTY_SECRET": {}},
+        client_secret={"value": "hush-hush", "of": ["hush-hush"]},
+        secrets=["hush-hush", {"note": "hush-hush"}],
         tail=[
             "\x1b[31mretry\x1b[0m with Authorization: Bearer abcdefghijkl",
             "redis://user:hush-hush@cache:6379 계좌번호 1234-5678-90",
             "1redis://:hush-hush@cache:6379 x-my_access-token: hush-hush",
+            "export MYSQL_PWD=hush-hush PWD=/srv/app passphrase: hush-hush",
         ],
     )
     text = evidence.raw_bytes(row).decode()
@@ -89,6 +92,8 @@ def test_secrets_and_control_characters_are_masked_before_they_are_stored(incide
     for secret in ("PSabcdef123456", "hush-hush", "abcdefghijkl", "1234-5678", "\\u001b", "\x1b"):
         assert secret not in text
     assert '"retry with Authorization: Bearer ***"' in text
+    assert '"PWD":"/srv/app"' in text
+    assert '"export MYSQL_PWD=*** PWD=/srv/app passphrase: ***"' in text
 
 
 def test_a_bundle_is_cut_to_5_mib_with_its_newest_lines_and_says_so(incident):

@@ -85,6 +85,16 @@ def test_a_crash_loop_is_captured_a_bounded_number_of_times(incident):
     assert incident.evidence.filter(trigger=Trigger.DIE).count() == evidence_more.ENDS_MAX
 
 
+def test_who_presses_stop_again_and_again_freezes_a_bounded_number_of_times(incident):
+    counts = []
+    for number in range(30):
+        kept = evidence_more.before_action(incident=incident, now=after(60 + number))
+        counts.append(None if kept is None else len(kept))
+    assert counts == [2] * evidence_more.ACTIONS_MAX + [None] * (30 - evidence_more.ACTIONS_MAX)
+    taken = incident.evidence.filter(trigger=Trigger.ACTION)
+    assert taken.count() == 2 * evidence_more.ACTIONS_MAX
+
+
 def test_the_worker_freezes_the_end(incident, redis_client):
     tasks.freeze_end(incident.pk, "api-gateway")
     assert incident.evidence.filter(trigger=Trigger.DIE).count() == 1

@@ -54,6 +54,12 @@ def rewrite(report, actor, text="The breaker was off", at=30, **given):
         cause.save()
 
 
+def saved_as(entry: AuditEntry) -> tuple[list[str], int]:
+    """The sections and the version that an entry of the audit names."""
+    after = entry.after or {}
+    return after["sections"], after["version"]
+
+
 def resolved(report, lead=None, severity="critical"):
     incident = report.incident
     incident.lead, incident.severity = lead, severity
@@ -287,6 +293,9 @@ def test_lock_reopen_accept_and_choice_are_audited_with_who_and_why(report, alic
     review.sign_off(report=report, actor=alice, at=after(200), note="ok")
     review.reopen(report=report, actor=alice, at=after(201), reason="typo")
 
+    rewrite(report, alice, at=300)
+    rewrite(report, alice, at=301)
+
     kept = list(
         AuditEntry.objects.filter(action__startswith="report.")
         .order_by("seq")
@@ -297,10 +306,31 @@ def test_lock_reopen_accept_and_choice_are_audited_with_who_and_why(report, alic
         ("report.cause", ""),
         ("report.lock", "ok"),
         ("report.reopen", "typo"),
+        ("report.save", ""),
     ]
+    saved = AuditEntry.objects.get(action="report.save")
+    assert (saved.actor_name, saved.after) == (
+        "alice",
+        {"sections": ["causes"], "version": report.versions.first().number},
+    )
     first = AuditEntry.objects.get(action="report.accept")
     assert "55.50%" in str(first.after)
     assert "102.80%" in str(first.before)
+    assert saved_as(first) == (["status"], 2)
+    assert saved_as(AuditEntry.objects.get(action="report.cause")) == (["root_cause"], 3)
+
+
+def test_an_import_is_audited_with_its_sections_and_once(report, alice):
+    text = export(report) + "\n## Appendix of ours\n\nA line.\n"
+    import_text(text=text, name="mine.md", now=after(50), actor=alice)
+    import_text(text=text, name="mine.md", now=after(60), actor=alice)
+
+    (entry,) = AuditEntry.objects.filter(action="report.import")
+    sections, version = saved_as(entry)
+    assert entry.actor_name == "alice"
+    assert "mine.md" in str(entry.after)
+    assert "extras" in sections
+    assert version == report.versions.first().number
 
 
 def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alice, client):
@@ -314,11 +344,38 @@ def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alic
     report.refresh_from_db()
     newest = report.versions.first()
     assert (report.root_cause, newest.kind, newest.actor) == ("By hand", "edited", alice)
+    entry = AuditEntry.objects.get(action="report.save")
+    assert entry.after == {"sections": ["root_cause"], "version": newest.number}
+    data["seen"] = [str(newest.number)]
 
     resolved(report)
     review.sign_off(report=report, actor=alice, at=after(200))
     assert client.post(page, {**data, "root_cause": ["Again"], "_save": "1"}).status_code == 403
     assert Report.objects.get(pk=report.pk).root_cause == "By hand"
+
+
+def test_the_admin_does_not_save_over_a_version_that_was_not_seen(report, alice, client):
+    alice.is_staff = True
+    alice.save()
+    client.force_login(alice)
+    page = f"/admin/incidents/report/{report.pk}/change/"
+    data, _buttons = form_of(client.get(page).content.decode(), "report_form")
+    rewrite(report, person("carol"))
+
+    answer = client.post(page, {**data, "root_cause": ["Mine"], "_save": "1"})
+
+    assert answer.status_code == 200
+    assert "Version 2 was saved since you opened the page" in answer.text
+    kept, _buttons = form_of(answer.text, "report_form")
+    assert kept["root_cause"] == ["Mine"]
+    report.refresh_from_db()
+    assert report.root_cause != "Mine"
+    assert report.revision == 2
+    without = {name: value for name, value in data.items() if name != "seen"}
+    assert client.post(page, {**without, "root_cause": ["Mine"], "_save": "1"}).status_code == 200
+    assert client.post(page, {**kept, "_save": "1"}).status_code == 302
+    report.refresh_from_db()
+    assert (report.root_cause, report.revision) == ("Mine", 3)
 
 
 def test_the_other_language_shows_what_was_accepted_not_what_came_after(report, alice):

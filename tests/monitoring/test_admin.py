@@ -245,3 +245,20 @@ def test_a_longer_list_costs_no_more_queries(admin: Client, model: str) -> None:
 
     first = [queries(f"first-{number}") for number in range(3)][-1]
     assert [queries(f"more-{number}") for number in range(6)][-1] <= first
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "editor", "admin"])
+def test_nobody_writes_through_an_old_version_of_an_endpoint(client, role) -> None:
+    user = User.objects.create_user("vera", is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    client.force_login(user)
+    row = endpoint()
+    old = row.history.get()
+    address = reverse("admin:monitoring_endpoint_simple_history", args=[row.pk, old.history_id])
+
+    assert client.get(address).status_code == 200
+    given = {"name": "bent", "kind": row.kind, "vantage": row.vantage, "url": row.url, "timeout_s": "5"}
+    assert client.post(address, given).status_code == 403
+    row.refresh_from_db()
+    assert (row.name, row.enabled) != ("bent", False)
+    assert row.history.count() == 1

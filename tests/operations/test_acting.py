@@ -9,14 +9,15 @@ import redis
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from incidents import services as incidents
 from incidents.models import AuditEntry, Evidence, Incident, State, TimelineKind
 from incidents.services import create_incident
-from portal.monitoring.models import Health, Service, ServiceState
+from portal.monitoring.models import Alert, Health, Rule, Service, ServiceState
 from portal.operations import acting, settling
 from portal.operations.acting import ActionRefused, allowed_verbs, perform
 from portal.operations.models import ActionState, Helped, OperatorAction
 from portal.operations.permits import LABEL, VERBS
-from tests.incidents.conftest import fire
+from tests.incidents.conftest import FINGERPRINT, fire
 from tests.monitoring.labs import DockerLab
 from tests.operations.conftest import known
 
@@ -281,6 +282,92 @@ def test_after_two_minutes_it_says_whether_it_helped(
     settling.settle(now=due + timedelta(seconds=121))
     action.refresh_from_db()
     assert action.helped == (expected or Helped.NO_DATA)
+
+
+def acted(service: Service, user: User, at: datetime) -> OperatorAction:
+    """A restart that is done and mitigated the incident, to be looked at two minutes later."""
+    action = press(service, user, at=at)
+    acting.finish(action.pk, ActionState.DONE, "", check_due_at=at + timedelta(seconds=120))
+    action.refresh_from_db()
+    if (incident := action.incident) is not None and incident.state != State.MITIGATED:
+        incidents.mitigate(incident=incident, at=at, reason="restart")
+    return action
+
+
+@pytest.mark.parametrize(
+    ("firing", "health", "state"),
+    [
+        (True, Health.UNHEALTHY, State.DETECTED),
+        (True, Health.HEALTHY, State.MITIGATED),
+        (False, Health.UNHEALTHY, State.MITIGATED),
+    ],
+    ids=["fires-on", "helped", "cleared"],
+)
+def test_a_restart_that_did_not_help_is_no_mitigation_while_the_alert_fires(
+    plain: Service, olga: User, firing: bool, health: Health, state: State
+) -> None:
+    fire()
+    now = timezone.now()
+    acted(plain, olga, now)
+    if not firing:
+        incidents.clear(fingerprint=FINGERPRINT, key="health|api-gateway", at=now)
+    due = now + timedelta(seconds=120)
+    ServiceState.objects.update(at=due, health=health)
+
+    settling.settle(now=due)
+
+    incident = Incident.objects.get()
+    assert incident.state == state
+    last = incident.timeline.latest("pk")
+    if state == State.DETECTED:
+        assert (last.kind, last.data["old"], last.data["new"]) == (
+            TimelineKind.STATE,
+            "mitigated",
+            "detected",
+        )
+        assert "api-gateway" in last.data["reason"]
+        assert audited()[-2:] == ["service.restart.not_helped", "incident.unmitigate"]
+        assert AuditEntry.objects.latest("seq").actor_name == ""
+    else:
+        assert last.kind == TimelineKind.ACTION
+
+
+def test_a_later_restart_or_a_persons_word_is_not_undone_by_an_earlier_look(
+    plain: Service, olga: User
+) -> None:
+    fire()
+    now = timezone.now()
+    acted(plain, olga, now)
+    acted(plain, olga, now + timedelta(seconds=100))
+    ServiceState.objects.update(at=now + timedelta(seconds=121), health=Health.UNHEALTHY)
+    settling.settle(now=now + timedelta(seconds=121))
+    assert Incident.objects.get().state == State.MITIGATED
+    incidents.unmitigate(incident=Incident.objects.get(), at=now, reason="502")
+    incidents.mitigate(incident=Incident.objects.get(), at=now + timedelta(seconds=200), actor=olga)
+    ServiceState.objects.update(at=now + timedelta(seconds=230))
+    settling.settle(now=now + timedelta(seconds=230))
+    assert OperatorAction.objects.filter(helped=Helped.NO).count() == 2
+    assert Incident.objects.get().state == State.MITIGATED
+
+
+@pytest.mark.parametrize(("opens_incident", "expected"), [(True, Helped.NO), (False, Helped.YES)])
+def test_an_alert_that_only_hints_does_not_say_that_it_did_not_help(
+    plain: Service, olga: User, opens_incident: bool, expected: str
+) -> None:
+    now = timezone.now()
+    action = finished(press(plain, olga, at=now))
+    OperatorAction.objects.update(check_due_at=now)
+    ServiceState.objects.update(at=now + timedelta(seconds=60), health=Health.HEALTHY)
+    rule = Rule.objects.filter(kind="template_share").get()
+    Rule.objects.update(opens_incident=opens_incident)
+    Alert.objects.create(
+        service=plain, rule=rule, subject="docker:plain", severity=rule.severity, value=90.0, opened_at=now
+    )
+
+    settling.settle(now=now + timedelta(seconds=60))
+
+    action.refresh_from_db()
+    assert action.helped == expected
 
 
 def test_own_processes_need_the_environments_word(settings) -> None:

@@ -77,11 +77,10 @@ def _leak(mib_per_min: float, mib: float, window_s: float) -> dict[str, str]:
 
 def catalogue(windows: dict[str, float]) -> Sequence[Fault]:
     """Return every fault; ``windows`` are the seconds over which the rules about memory look."""
-    growing, runs_out = windows[GROWING], windows[RUNS_OUT]
-    rate = 60.0
-    unlimited = _leak(rate, rate * (growing / 60 + 4), growing)
-    limit = rate * runs_out / 60 * 1.6
-    limited = _leak(rate, limit * 0.85, runs_out)
+    return [*_loud(), *_of_memory(windows[GROWING], windows[RUNS_OUT]), *_of_service()]
+
+
+def _loud() -> Sequence[Fault]:
     return [
         Fault(
             key="hot-loop",
@@ -95,6 +94,15 @@ def catalogue(windows: dict[str, float]) -> Sequence[Fault]:
             start=lambda world, name: world.run(name, "flood", log_config=_small_log()),
             inject=begin, repair=restart, target_s=60, heavy=True,
         ),
+    ]  # fmt: skip
+
+
+def _of_memory(growing: float, runs_out: float) -> Sequence[Fault]:
+    rate = 60.0
+    unlimited = _leak(rate, rate * (growing / 60 + 4), growing)
+    limit = rate * runs_out / 60 * 1.6
+    limited = _leak(rate, limit * 0.85, runs_out)
+    return [
         Fault(
             key="leak",
             title="memory leak without a limit",
@@ -117,6 +125,12 @@ def catalogue(windows: dict[str, float]) -> Sequence[Fault]:
             start=lambda world, name: world.run(name, "oom", mem_limit="64m", memswap_limit="64m"),
             inject=begin, repair=_replace("dead-port"), target_s=60, repaired_s=RESOLVE_AFTER_S + 2 * CLOSE_S,
         ),
+    ]  # fmt: skip
+
+
+def _of_service() -> Sequence[Fault]:
+    """Return what stops, hangs or answers wrongly."""
+    return [
         Fault(
             key="crash-loop",
             title="crash loop",

@@ -29,7 +29,9 @@ _STATES = {
     "created": RunState.EXITED,
     "removing": RunState.GONE,
 }
-_SECRET_NAME = re.compile(r"passw|secret|token|credential|api[._-]?key|private[._-]?key|basicauth", re.I)
+_SECRET_NAME = re.compile(
+    r"passw|passphrase|\wpwd|secret|token|credential|api[._-]?key|private[._-]?key|basicauth", re.I
+)
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$")
 
 
