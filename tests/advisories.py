@@ -44,7 +44,7 @@ def pins(text: str) -> dict[str, str]:
     Raises:
         ValueError: a line pins no exact version.
     """
-    found = {}
+    found: dict[str, str] = {}
     for line in text.splitlines():
         stated = line.partition("#")[0].strip()
         if not stated:

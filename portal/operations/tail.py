@@ -169,7 +169,7 @@ def _admit(service: int) -> bool:
     """Let ``service`` be watched a little longer unless too many others are; no script: web may run none."""
     now = time.time()
 
-    def decide(pipeline: Any) -> bool:
+    def decide(pipeline: Any) -> Any:
         until = pipeline.zscore(_WATCHED, str(service))
         others = int(pipeline.zcount(_WATCHED, now, "+inf"))
         admitted = others < MAX_TAILS or (until is not None and until > now)

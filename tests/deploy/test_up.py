@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Deployment:
 
     def containers(self) -> dict[str, Container]:
         """Return the running containers by their service's name."""
-        with docker.DockerClient(base_url=self.host, timeout=120) as client:
+        with closing(docker.DockerClient(base_url=self.host, timeout=120)) as client:
             return {one.labels[LABEL]: one for one in client.containers.list()}
 
     def secret(self, name: str) -> str:
@@ -273,11 +273,11 @@ def test_the_posture_page_finds_nothing_of_any_container(deployment: Deployment)
 
 
 def test_readiness_is_green_and_one_gateway_stands_by(deployment: Deployment) -> None:
-    ready = wait_until(
-        lambda: (one := httpx.get(f"{deployment.url}/health/ready", timeout=10)).status_code == 200 and one,
-        60,
-    )
-    assert ready.json()["status"] == "ok"
+    def green() -> bool:
+        answer = httpx.get(f"{deployment.url}/health/ready", timeout=10)
+        return answer.status_code == 200 and bool(answer.json()["status"] == "ok")
+
+    assert wait_until(green, 60)
     said = [
         deployment.inside(name, "python", "-m", "portal.supervise.health")
         for name in ("gateway-a", "gateway-b")

@@ -44,8 +44,8 @@ PAGES = (
     "/checklist/",
     "/messages/",
     "/watch/",
+    *("/feed/operations/", "/monitors/", "/posture/", "/drills/", "/audit/", "/metrics", "/admin/"),
 )
-PAGES += ("/feed/operations/", "/monitors/", "/posture/", "/drills/", "/audit/", "/metrics", "/admin/")
 TRIED = {"verb": "test", "name": "own", "purpose": "health", "kind": "http", "vantage": "inside"}
 TRIED |= {"expected_status": "200", "min_days": "14", "timeout_s": "5", "interval_s": "30", "enabled": "on"}
 PREPARE = f"""
@@ -129,7 +129,8 @@ class Deployment:
     def ready(self) -> bool:
         """Whether every part is well."""
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).json()["status"] == "ok"
+            answer = httpx.get(f"{self.url}/health/ready", timeout=5)
+            return bool(answer.json()["status"] == "ok")
         except (httpx.HTTPError, ValueError):
             return False
 

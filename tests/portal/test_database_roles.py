@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,7 +17,7 @@ ENTRY = """INSERT INTO incidents_auditentry (seq, at, actor_name, action, target
 
 
 @pytest.fixture
-def database(postgres_url: str, tmp_path: Path) -> Iterator[str]:
+def database(postgres_url: str, tmp_path: Path) -> str:
     """A database as ``docs`` has it made: roles, migrations as the owner, roles once more."""
     programs = postgres_programs()
     assert programs is not None
