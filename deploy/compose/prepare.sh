@@ -30,15 +30,7 @@ for role in web gateway worker-collect worker-ops beat setup; do
   keep "redis_password_$role" "$(random)"
   keep "redis_url_$role" "redis://$role:$(cat "$folder/redis_password_$role")@redis:6379/0"
 done
-{
-  sed '/^#/d;/^$/d' deploy/compose/redis-users.acl | while read -r word role rights; do
-    case "$word $role" in
-      "user default" | "user health") printf '%s %s %s\n' "$word" "$role" "$rights" ;;
-      *) printf '%s %s #%s %s\n' "$word" "$role" \
-        "$(printf '%s' "$(cat "$folder/redis_password_$role")" | sha256sum | cut -d ' ' -f 1)" "$rights" ;;
-    esac
-  done
-} > "$folder/.new"
+deploy/redis/users.sh "$folder" > "$folder/.new"
 chmod 444 "$folder/.new"
 mv -f "$folder/.new" "$folder/redis_users"
 
