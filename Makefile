@@ -12,6 +12,7 @@ help:
 	@echo "make run          run everything on this machine; Ctrl-C stops it"
 	@echo "make test         all checks and tests; WORKERS=1 for one test at a time"
 	@echo "make audit        are the pinned packages free of known vulnerabilities?"
+	@echo "make test-fleet   deployments from compose.yaml, rolling upgrades, faults, migrations back and forth"
 	@echo "make test-fast    only the tests that take no server, browser or container"
 	@echo "make test-postgres  the tests that use the database, on a private PostgreSQL"
 	@echo "make bench        measure the feed beside other ways; ARGS=--install gets those first"
@@ -60,7 +61,7 @@ WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 5 ] && e
 .PHONY: test
 test: lint check
 	@$(BIN)/python -m tests.advisories $(ADVISORIES) || [ $$? -eq 2 ]
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not timed"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not timed and not fleet"
 	$(BIN)/python -m pytest -m timed
 
 .PHONY: lint
@@ -82,9 +83,13 @@ check: $(DEV_STAMP)
 audit: $(DEV_STAMP)
 	@$(BIN)/python -m tests.advisories $(ADVISORIES)
 
+.PHONY: test-fleet
+test-fleet: $(DEV_STAMP)
+	$(BIN)/python -m pytest -m fleet
+
 .PHONY: test-fast
 test-fast: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not docker and not browser and not timed"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not docker and not browser and not timed and not fleet"
 
 .PHONY: test-postgres
 test-postgres: $(DEV_STAMP)

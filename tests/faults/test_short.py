@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.product import ROOT
 
 
-@pytest.mark.slow
+@pytest.mark.fleet
 @pytest.mark.timeout(600)
 def test_acknowledged_writes_survive_and_what_fell_ill_is_told_once() -> None:
     done = subprocess.run(

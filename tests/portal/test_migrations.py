@@ -55,7 +55,7 @@ def test_every_operation_says_how_it_is_undone():
     assert stuck == []
 
 
-@pytest.mark.slow
+@pytest.mark.fleet
 @pytest.mark.parametrize("vendor", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def test_all_go_back_to_nothing_with_rows_and_forth_again(vendor, tmp_path, request, settings, seed_report):
     settings.DATA_DIR = tmp_path

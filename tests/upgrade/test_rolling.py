@@ -14,7 +14,7 @@ import pytest
 from tests.upgrade.fleet import a_fleet, connected, owner, reads_again, until
 
 logger = logging.getLogger(__name__)
-pytestmark = [pytest.mark.slow, pytest.mark.nginx, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.fleet, pytest.mark.nginx, pytest.mark.timeout(600)]
 
 CLIENTS = 200
 #: Far above what is needed, so that load cannot fail the test; the log has the figures.
