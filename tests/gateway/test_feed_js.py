@@ -74,7 +74,8 @@ def start(page: Page, world: World, *tokens: str, url: str = "") -> None:
 
 
 def until(page: Page, condition: str, seconds: float = 20) -> None:
-    page.wait_for_function(condition, timeout=seconds * 1000)
+    # The page's own policy forbids to evaluate text, which Playwright's wait does in the page.
+    wait_until(lambda: bool(page.evaluate(condition)), seconds, condition)
 
 
 def seen(page: Page) -> dict[str, Any]:
