@@ -350,7 +350,9 @@ def test_the_admin_keeps_versions_and_does_not_save_a_signed_report(report, alic
 
     resolved(report)
     review.sign_off(report=report, actor=alice, at=after(200))
-    assert client.post(page, {**data, "root_cause": ["Again"], "_save": "1"}).status_code == 403
+    answer = client.post(page, {**data, "root_cause": ["Again"], "_save": "1"}, follow=True)
+    told = [str(one) for one in answer.context["messages"]]
+    assert told[-1] == "The report was signed off. Reopen it with a reason to change it."
     assert Report.objects.get(pk=report.pk).root_cause == "By hand"
 
 
