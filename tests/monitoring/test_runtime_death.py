@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,10 @@ def test_starting_everything_anew_is_no_restart_of_a_process(folder: Path) -> No
     with supervisord(folder):
         name = lab.start(LOGS, restarts=True)
         first = lab.runtime(memory).inspect(name)
+    assert first.started_at is not None
+    # supervisord tells whole seconds.
+    later = first.started_at + timedelta(seconds=1)
+    wait_until(lambda: datetime.now(UTC) >= later, what="another second")
     with supervisord(folder):
         wait_until(lambda: lab.runtime().inspect(name).state is RunState.RUNNING, what="it runs")
         second = lab.runtime(memory).inspect(name)

@@ -12,8 +12,8 @@ from portal.database import of_url
 
 @pytest.fixture
 def pooled(postgres_url, django_db_blocker):
-    """A connection of a pool of two, whose statements may take 0.2 s."""
-    given = connections.configure_settings({"default": of_url(postgres_url, pool=2, statement_timeout=0.2)})
+    """A connection of a pool of one, whose statements may take 0.2 s."""
+    given = connections.configure_settings({"default": of_url(postgres_url, pool=1, statement_timeout=0.2)})
     with django_db_blocker.unblock():
         wrapper = DatabaseWrapper(given["default"], "pooled")
         yield wrapper
