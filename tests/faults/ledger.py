@@ -18,7 +18,7 @@ class Ledger:
     """Marks by what the product answered; one thread may write while others read."""
 
     acknowledged: set[Mark] = field(default_factory=set)
-    #: Sent, and not answered: the connection broke, or the answer was an error.
+    #: Sent, and not answered: it is on its way, the connection broke, or the answer was an error.
     doubtful: set[Mark] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -31,6 +31,7 @@ class Ledger:
         with self._lock:
             if len(self.acknowledged) + len(self.doubtful) >= MOST:
                 raise OverflowError(f"more than {MOST} writes")
+            self.doubtful.discard(mark)
             (self.acknowledged if acknowledged else self.doubtful).add(mark)
 
     def count(self) -> int:
@@ -38,11 +39,16 @@ class Ledger:
         with self._lock:
             return len(self.acknowledged)
 
-    def problems(self, stored: Mapping[Mark, int]) -> list[str]:
-        """Return what is wrong with ``stored``, the number of rows of each mark."""
+    def promised(self) -> frozenset[Mark]:
+        """Return what was acknowledged until now; to be asked before the rows are read."""
         with self._lock:
-            lost = sorted(mark for mark in self.acknowledged if not stored.get(mark))
+            return frozenset(self.acknowledged)
+
+    def problems(self, stored: Mapping[Mark, int], promised: frozenset[Mark]) -> list[str]:
+        """Return what is wrong with ``stored``, the number of rows of each mark, which must hold ``promised``."""
+        with self._lock:
             known = self.acknowledged | self.doubtful
+        lost = sorted(mark for mark in promised if not stored.get(mark))
         doubled = sorted(mark for mark, count in stored.items() if count > 1)
         foreign = sorted(set(stored) - known)
         found = []

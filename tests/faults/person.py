@@ -63,15 +63,17 @@ class Person:
 
     def _try(self, kind: str, mark: str) -> str | None:
         """Write once and note what was answered; return the new item's number."""
+        # Before it is sent, since it may be stored and compared while the answer is on its way.
+        self.ledger.note((kind, mark), acknowledged=False)
         try:
             answer = getattr(self, f"_{kind}")(mark)
         except httpx.HTTPError:
-            self.ledger.note((kind, mark), acknowledged=False)
             return None
         if answer is None:
             return None
         done = answer.status_code == httpx.codes.FOUND and "/login/" not in answer.headers["location"]
-        self.ledger.note((kind, mark), acknowledged=done)
+        if done:
+            self.ledger.note((kind, mark), acknowledged=True)
         if answer.status_code == httpx.codes.FOUND and not done:
             with suppress(httpx.HTTPError, AssertionError):  # the sessions were lost with what kept them
                 self._sign_in()

@@ -50,8 +50,9 @@ def rows() -> Mapping[Mark, int]:
 
 def problems(ledger: Ledger) -> list[str]:
     """Return what is wrong with what people wrote, and with the audit."""
-    found = ledger.problems(rows())
-    claimed = {int(number) for kind, number in set(ledger.acknowledged) if kind == "claim"}
+    promised = ledger.promised()
+    found = ledger.problems(rows(), promised)
+    claimed = {int(number) for kind, number in promised if kind == "claim"}
     states = dict(ChecklistItem.objects.filter(pk__in=claimed).values_list("pk", "state"))
     if wrong := [number for number in claimed if states.get(number) != ItemState.CLAIMED]:
         found.append(f"{len(wrong)} measures lost their claim")

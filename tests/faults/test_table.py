@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.faults import table
 from tests.faults.engine_runs import outcome
-from tests.faults.ledger import Ledger
+from tests.faults.ledger import Ledger, Mark
 from tests.faults.table import Result
 
 
@@ -15,15 +15,29 @@ def a_ledger() -> Ledger:
     return ledger
 
 
+def problems(stored: dict[Mark, int]) -> list[str]:
+    ledger = a_ledger()
+    return ledger.problems(stored, ledger.promised())
+
+
 def test_what_was_acknowledged_must_be_stored_once_and_what_was_doubtful_at_most_once():
-    assert a_ledger().problems({("note", "mark-1"): 1}) == []
-    assert a_ledger().problems({("note", "mark-1"): 1, ("note", "mark-2"): 1}) == []
+    assert problems({("note", "mark-1"): 1}) == []
+    assert problems({("note", "mark-1"): 1, ("note", "mark-2"): 1}) == []
 
 
 def test_lost_doubled_and_foreign_rows_are_found():
-    assert a_ledger().problems({}) == ["1 lost: note mark-1"]
+    assert problems({}) == ["1 lost: note mark-1"]
     stored = {("note", "mark-1"): 2, ("note", "mark-2"): 2, ("note", "mark-3"): 1}
-    assert a_ledger().problems(stored) == ["2 doubled: note mark-1", "1 never written: note mark-3"]
+    assert problems(stored) == ["2 doubled: note mark-1", "1 never written: note mark-3"]
+
+
+def test_a_write_whose_answer_comes_while_it_is_compared_is_neither_lost_nor_foreign():
+    ledger, on_its_way = a_ledger(), ("item", "mark-4")
+    promised = ledger.promised()
+    ledger.note(on_its_way, acknowledged=False)
+    assert ledger.problems({("note", "mark-1"): 1, on_its_way: 1}, promised) == []
+    ledger.note(on_its_way, acknowledged=True)
+    assert ledger.problems({("note", "mark-1"): 1}, promised) == []
 
 
 def test_results_are_written_and_read_line_by_line(tmp_path):
