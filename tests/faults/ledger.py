@@ -45,7 +45,7 @@ class Ledger:
             return frozenset(self.acknowledged)
 
     def problems(self, stored: Mapping[Mark, int], promised: frozenset[Mark]) -> list[str]:
-        """Return what is wrong with ``stored``, the rows of each mark, which must hold all of ``promised``."""
+        """Return what is wrong with ``stored``, the rows of each mark, which must hold ``promised``."""
         with self._lock:
             known = self.acknowledged | self.doubtful
         lost = sorted(mark for mark in promised if not stored.get(mark))
