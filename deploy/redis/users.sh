@@ -1,10 +1,13 @@
 #!/bin/sh
 # users.sh FOLDER: print the ACL file of the users in users.acl. FOLDER holds a file redis_password_ROLE for each
 # user; only the password's SHA-256 is printed. For `aclfile` of redis.conf, kept where only Redis may read it.
+# REDIS_BEFORE_7_2=1 leaves out the one right that Redis 7.0 (Debian 12's) does not know.
 set -eu
 folder=$1
 
-sed '/^#/d;/^$/d' "$(dirname "$0")/users.acl" | awk '
+newer=+client.setinfo
+[ -n "${REDIS_BEFORE_7_2:-}" ] || newer='^$'
+sed "/^#/d;/^\$/d;s/ $newer//" "$(dirname "$0")/users.acl" | awk '
   /^user / { if (line) print line; line = $0; next }
   { sub(/^ +/, " "); line = line $0 }
   END { print line }
