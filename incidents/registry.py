@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from incidents.models.checklist import Outcome
 from incidents.models.evidence import EvidenceKind
@@ -111,11 +111,18 @@ Explainer = Callable[[str, str, datetime, datetime], Sequence[ChangeSeen]]
 #: Gets an item that has a verifier; returns what else is known about it, or None.
 Witness = Callable[["ChecklistItem"], Statement | None]
 
+Registered = TypeVar("Registered")
 _verifiers: dict[str, Verifier] = {}
 _witnesses: dict[str, Witness] = {}
 _explainers: dict[str, Explainer] = {}
 _collectors: dict[str, Collector] = {}
 _followers: dict[str, Follower] = {}
+
+
+def _add(registered: dict[str, Registered], kind: str, name: str, value: Registered) -> None:
+    if name in registered:
+        raise ValueError(f"{kind} {name!r} is registered already")
+    registered[name] = value
 
 
 def register_verifier(verifier: Verifier) -> None:
@@ -124,9 +131,7 @@ def register_verifier(verifier: Verifier) -> None:
     Raises:
         ValueError: the name is taken.
     """
-    if verifier.name in _verifiers:
-        raise ValueError(f"verifier {verifier.name!r} is registered already")
-    _verifiers[verifier.name] = verifier
+    _add(_verifiers, "verifier", verifier.name, verifier)
 
 
 def register_collector(name: str, collector: Collector) -> None:
@@ -135,9 +140,7 @@ def register_collector(name: str, collector: Collector) -> None:
     Raises:
         ValueError: the name is taken.
     """
-    if name in _collectors:
-        raise ValueError(f"collector {name!r} is registered already")
-    _collectors[name] = collector
+    _add(_collectors, "collector", name, collector)
 
 
 def register_explainer(name: str, explainer: Explainer) -> None:
@@ -146,9 +149,7 @@ def register_explainer(name: str, explainer: Explainer) -> None:
     Raises:
         ValueError: the name is taken.
     """
-    if name in _explainers:
-        raise ValueError(f"explainer {name!r} is registered already")
-    _explainers[name] = explainer
+    _add(_explainers, "explainer", name, explainer)
 
 
 def register_witness(name: str, witness: Witness) -> None:
@@ -157,9 +158,7 @@ def register_witness(name: str, witness: Witness) -> None:
     Raises:
         ValueError: the name is taken.
     """
-    if name in _witnesses:
-        raise ValueError(f"witness {name!r} is registered already")
-    _witnesses[name] = witness
+    _add(_witnesses, "witness", name, witness)
 
 
 def witnesses() -> Mapping[str, Witness]:
@@ -183,9 +182,7 @@ def register_follower(name: str, follower: Follower) -> None:
     Raises:
         ValueError: the name is taken.
     """
-    if name in _followers:
-        raise ValueError(f"follower {name!r} is registered already")
-    _followers[name] = follower
+    _add(_followers, "follower", name, follower)
 
 
 def followers() -> Mapping[str, Follower]:
