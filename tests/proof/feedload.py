@@ -19,6 +19,7 @@ from bench.processes import BenchError, running
 from bench.systems.bonghwa import JOIN, endpoint
 from gateway.config import SIMULATOR_KEY
 from tests.e2e.product import ROOT, Product
+from tests.proof.background import meanwhile
 from tests.services import free_port
 
 #: Half of what the benchmark sends from the upstream: 2,000 rows/s to 1,000 clients of 20 symbols.
@@ -103,13 +104,8 @@ class Feed:
         """Keep clients on the feed until the block ends."""
         self.stretches.clear()
         self.rounds = 0
-        thread = threading.Thread(target=self._run, name="clients")
-        thread.start()
-        try:
+        with meanwhile(self._run, self._done, "clients"):
             yield
-        finally:
-            self._done.set()
-            thread.join()
 
     def _run(self) -> None:
         try:

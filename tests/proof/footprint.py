@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +17,7 @@ import redis
 from gateway import keys
 from gateway.status import read_feeds
 from tests.e2e.product import Product
+from tests.proof.background import meanwhile
 from tests.proof.leaks import Footprint, Sample
 
 #: Queues of the workers.
@@ -42,14 +43,8 @@ class Watch:
     @contextmanager
     def looking(self) -> Iterator[None]:
         """Look until the block ends."""
-        thread = threading.Thread(target=self._run, name="footprint")
-        thread.start()
-        try:
+        with closing(self._redis), meanwhile(self._run, self._done, "footprint"):
             yield
-        finally:
-            self._done.set()
-            thread.join()
-            self._redis.close()
 
     @property
     def seconds(self) -> float:

@@ -7,11 +7,12 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import httpx
 
 from tests.e2e.product import Product
+from tests.proof.background import meanwhile
 
 PAGES = (
     *("/", "/incidents/", "/checklist/", "/feed/operations/", "/watch/", "/services/1/", "/metrics"),
@@ -45,14 +46,8 @@ class Visitor:
     @contextmanager
     def visiting(self) -> Iterator[None]:
         """Visit until the block ends."""
-        thread = threading.Thread(target=self._run, name="visitor")
-        thread.start()
-        try:
+        with closing(self._http), meanwhile(self._run, self._done, "visitor"):
             yield
-        finally:
-            self._done.set()
-            thread.join()
-            self._http.close()
 
     def _run(self) -> None:
         for page in itertools.cycle(PAGES):
