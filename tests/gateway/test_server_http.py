@@ -140,7 +140,7 @@ def test_the_application_hears_of_a_client_that_left(plain, ours):
         with socket.create_connection(("127.0.0.1", port)) as sock:
             sock.sendall(b"GET /test/wait?%d HTTP/1.1\r\n%s\r\n" % (number, HOST))
             time.sleep(0.2)  # the request has to arrive; nothing tells that it did
-        wait_until(partial(heard, port, str(number)), 5)
+        assert wait_until(partial(heard, port, str(number)), 5)
 
 
 def told(port):

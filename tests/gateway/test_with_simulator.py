@@ -28,7 +28,7 @@ def environment(**more: str) -> dict[str, str]:
 def test_it_logs_in_to_the_simulator_of_its_own_process(redis_client, tmp_path: Path) -> None:
     status = keys.STATUS.format(slot="key-1")
     with manage(tmp_path, "run_gateway", "--simulator", **environment()):
-        wait_until(
+        assert wait_until(
             lambda: b'"session":"LIVE"' in (redis_client.get(status) or b""), 40, "the session is live"
         )
 
