@@ -17,8 +17,6 @@ from typing import Protocol
 import orjson
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway import keys, scripts
@@ -76,21 +74,6 @@ class _Waiting:
     statuses: dict[str, tuple[GatewayStatus, Flow | None]] = field(default_factory=dict)
     attempts: deque[tuple[Holder, Attempt, bool]] = field(default_factory=lambda: deque(maxlen=MAX_ATTEMPTS))
     gaps: deque[tuple[Holder, Gap]] = field(default_factory=lambda: deque(maxlen=MAX_GAPS))
-
-
-def connect(url: str) -> Redis:
-    """Return a client that never retries by itself. Its callers bound each use with ``asyncio.timeout``.
-
-    The library's own timeout would lose cancellations (Python 3.11's ``asyncio.wait_for`` does), so that a
-    process told to stop would go on.
-    """
-    return Redis.from_url(
-        url,
-        socket_timeout=None,
-        socket_connect_timeout=TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
 
 
 class Bus:

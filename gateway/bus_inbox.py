@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway import keys, scripts
-from gateway.bus import RECONNECT_FIRST, TIMEOUT, Holder
+from gateway.bus import RECONNECT_CAP, RECONNECT_FIRST, TIMEOUT, Holder
 from gateway.gaps import Flow
 from gateway.placement import Placement
 from gateway.status import GatewayStatus
@@ -56,16 +57,19 @@ class Inbox:
 
     async def listen(self) -> None:
         """Poll for wishes as soon as a web process says that they changed, for ever."""
+        pause = RECONNECT_FIRST
         while True:
             try:
                 async with self._client.pubsub() as channel:
                     async with asyncio.timeout(TIMEOUT):
                         await channel.subscribe(keys.WANTED_CHANNEL)
+                    pause = RECONNECT_FIRST
                     while True:
                         if await channel.get_message(ignore_subscribe_messages=True, timeout=30.0):
                             self._poll_now.set()
             except (RedisError, OSError):
-                await asyncio.sleep(RECONNECT_FIRST)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+                pause = min(RECONNECT_CAP, pause * 2)
 
     async def next_poll(self) -> None:
         """Wait until it is time to read again."""

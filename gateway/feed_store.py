@@ -9,9 +9,10 @@ from functools import cache
 import redis
 import redis.asyncio
 from django.conf import settings
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from gateway.redis_client import connect
 
 #: Seconds for one command; a Redis slower than that is treated as gone.
 TIMEOUT = 3.0
@@ -68,15 +69,5 @@ def sync_client() -> redis.Redis:
 
 
 def async_client() -> redis.asyncio.Redis:
-    """Return a new client that never retries by itself: its owner decides when to come back.
-
-    Its callers bound each use with ``asyncio.timeout``: the library's own timeout would lose cancellations
-    (Python 3.11's ``asyncio.wait_for`` does), so that a process told to stop would go on.
-    """
-    return redis.asyncio.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=None,
-        socket_connect_timeout=TIMEOUT,
-        retry=AsyncRetry(NoBackoff(), 0),
-        max_connections=64,
-    )
+    """Return a new client that never retries by itself: its owner decides when to come back."""
+    return connect(settings.REDIS_URL, max_connections=64)

@@ -14,13 +14,14 @@ from datetime import UTC, date, datetime
 
 from redis.exceptions import RedisError
 
-from gateway.bus import TIMEOUT, Bus, connect
+from gateway.bus import TIMEOUT, Bus
 from gateway.bus_inbox import Inbox, Seen
 from gateway.calendar import DayHours, MarketCalendar, Venue, venues_of
 from gateway.config import UpstreamConfig
 from gateway.logbook import LineCap
 from gateway.placement import Placement, Seat, place
 from gateway.protocol import split_topic
+from gateway.redis_client import connect
 from gateway.slot import FAREWELL, SlotOwner
 from gateway.states import State
 from gateway.status import GatewayStatus

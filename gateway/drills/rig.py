@@ -23,11 +23,11 @@ import psutil
 from redis.exceptions import RedisError
 
 from gateway.actions import Record
-from gateway.bus import connect
 from gateway.config import AppKey, Mode, RetryConfig, UpstreamConfig
 from gateway.drills.plan import LONGEST_S, RUNAWAY_CPU_S
 from gateway.logbook import LineCap
 from gateway.protocol import Row
+from gateway.redis_client import connect
 from gateway.slot import feed_state
 from gateway.upstream import Upstream
 

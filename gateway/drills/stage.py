@@ -15,12 +15,12 @@ import orjson
 from redis.exceptions import RedisError
 
 from gateway import keys
-from gateway.bus import connect
 from gateway.config import AppKey, Mode, RetryConfig, UpstreamConfig
 from gateway.drills import plan as plans
 from gateway.drills.forward import fast_forward
 from gateway.drills.plan import Drill, Measured, Plan, Try
 from gateway.drills.rig import SLOT, Orders
+from gateway.redis_client import connect
 from gateway.simulator.faults import Fault
 from gateway.simulator.server import Simulator
 

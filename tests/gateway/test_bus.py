@@ -10,8 +10,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from gateway.bus import MAX_ATTEMPTS, Bus, connect
+from gateway.bus import MAX_ATTEMPTS, Bus
 from gateway.lease import Lease
+from gateway.redis_client import connect
 from gateway.status import Attempt, read_attempts
 from tests.conditions import wait_until
 from tests.gateway.upstream_world import SLOT, TOPIC, Desk, Simulator, config_for, gateway

@@ -17,6 +17,7 @@ from gateway.consumer import FeedConsumer
 from gateway.feed_service import existing_service
 from gateway.lease import Lease
 from gateway.protocol import Real, decode
+from gateway.redis_client import connect
 from tests.conditions import wait_until
 from tests.gateway.feed_world import SLOT, Upstream
 
@@ -55,7 +56,7 @@ async def test_recorded_frames_arrive_as_equal_json_in_order(redis_client):
         wait_until, lambda: len(redis_client.pubsub_channels("gateway:rows:*")) == len(data)
     )
 
-    client = bus.connect(os.environ["REDIS_URL"])
+    client = connect(os.environ["REDIS_URL"])
     writer = bus.Bus(client)
     lease = Lease(client, SLOT, "writer", 60)
     assert await lease.acquire()

@@ -12,9 +12,10 @@ import pytest
 from redis import Redis
 
 from gateway import keys
-from gateway.bus import TIMEOUT, Bus, connect
+from gateway.bus import TIMEOUT, Bus
 from gateway.lease import STANDBY_TTL, Lease
 from gateway.protocol import Row
+from gateway.redis_client import connect
 from gateway.status import read_gaps
 from tests.conditions import wait_until
 from tests.gateway.upstream_world import SLOT, TOPIC, Desk, Simulator, config_for, gateway, manage

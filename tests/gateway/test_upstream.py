@@ -12,8 +12,8 @@ import pytest
 from redis import Redis
 
 from gateway import keys
-from gateway.bus import connect
 from gateway.bus_inbox import Inbox
+from gateway.redis_client import connect
 from gateway.retry import RetryPolicy
 from gateway.status import FeedState
 from tests.gateway.upstream_world import RETRY, SLOT, TOPIC, Desk, Simulator, config_for, gateway
