@@ -17,13 +17,14 @@ from typing import Any
 # Importing it first installs Twisted's asyncio reactor.
 import daphne.server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
-from twisted.internet import defer
+from twisted.internet import defer, reactor
 from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer  # type: ignore[import-untyped] # it carries no types
 
 from gateway.feed_service import existing_service
 from gateway.feed_sink import EXTENSION, Frame
 from gateway.outlet import Outlet
+from gateway.stall import LoopWatch
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +157,7 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
     """Daphne's server with :class:`FeedProtocol`. ``drain_timeout`` is in seconds.
 
     ``send_buffer`` bounds what the kernel holds for one WebSocket, in bytes (Linux doubles it); 0 leaves it.
+    ``watched`` ends the process when its event loop stands still (:mod:`gateway.stall`).
     ``endpoints`` are Twisted's descriptions, as :mod:`daphne.endpoints` makes them.
     """
 
@@ -169,6 +171,7 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
         max_message_bytes: int,
         drain_timeout: float,
         send_buffer: int = 0,
+        watched: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -184,6 +187,7 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
         )
         self._drain_timeout = drain_timeout
         self.send_buffer = send_buffer
+        self._watched = watched
         self._ports: list[Any] = []
         self._closing: asyncio.Future[None] | None = None
 
@@ -213,6 +217,9 @@ class FeedServer(daphne.server.Server):  # type: ignore[misc] # Daphne carries n
 
     def listen_success(self, port: Any) -> None:
         """Keep the port, so that it can be closed before the drain."""
+        if self._watched and not self._ports:
+            clock: Any = reactor  # its loop does not run yet
+            clock.callLater(0, lambda: LoopWatch(asyncio.get_running_loop()).start())
         self._ports.append(port)
         super().listen_success(port)
 

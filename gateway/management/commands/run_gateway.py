@@ -17,6 +17,7 @@ from gateway.config import Mode
 from gateway.market_days import read_days_now
 from gateway.owner import Gateway
 from gateway.simulator.server import Simulator
+from gateway.stall import LoopWatch
 
 
 class Command(BaseCommand):
@@ -47,6 +48,7 @@ class Command(BaseCommand):
     async def _run(self, cap: logbook.LineCap, *, simulated: bool) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        LoopWatch(loop).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         gateway = Gateway(settings.GATEWAY_UPSTREAM, settings.REDIS_URL, cap, read_days_now)

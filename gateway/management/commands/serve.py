@@ -38,6 +38,7 @@ class Command(BaseCommand):
             max_message_bytes=feed.max_message_bytes,
             drain_timeout=feed.drain_timeout,
             send_buffer=feed.send_buffer,
+            watched=True,
             server_name="",
             verbosity=0,
         )
