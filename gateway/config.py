@@ -123,6 +123,7 @@ class FeedConfig:
     memory_limit: int = 0
     memory_shed_ratio: float = 0.85
     drain_timeout: float = 30.0
+    rebalance_rate: float = 50.0
 
 
 def pair_keys(app_keys: list[str], secret_keys: list[str]) -> tuple[AppKey, ...]:

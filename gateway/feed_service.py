@@ -12,7 +12,8 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from weakref import WeakKeyDictionary
 
 import redis
@@ -23,15 +24,17 @@ from django.db import DatabaseError
 
 from gateway import auth, keys, tickets
 from gateway.auth import BadCredentials, Principal
+from gateway.balance import Balance
 from gateway.config import FeedConfig
 from gateway.feed_bus import FeedBus
 from gateway.feed_frames import Close, Verdict
 from gateway.feed_reporter import FeedReporter
-from gateway.feed_store import TIMEOUT, async_client
+from gateway.feed_store import TIMEOUT, async_client, end_if_cancelled
 from gateway.hub import Hub
 from gateway.limits import ConnectionLimits
 from gateway.memory import MemoryGuard, cgroup_limit
 from gateway.models import digest
+from gateway.status import read_feed_counts
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +46,13 @@ RECHECK = 60.0
 STOP_TIMEOUT = 5.0
 #: Seconds that a client turned away for want of memory waits.
 SHED_RETRY = 30.0
-#: Keys waiting to be checked again at most; more are found by the next round.
+#: Seconds between two looks at the other processes' connections, and in which those that move are told: a
+#: report is up to 5 s old.
+BALANCE_EVERY, BALANCE_FOR = 7.0, 5.0
+#: Seconds after which a client comes back that is sent to another process.
+MOVE_RETRY = 1.0
+#: Keys that are checked again in one round at most, and that wait for it; with more, the next round goes on
+#: where this one ended.
 RECHECK_MAX = 1000
 
 _services: WeakKeyDictionary[asyncio.AbstractEventLoop, FeedService] = WeakKeyDictionary()
@@ -61,6 +70,7 @@ class FeedService:
         self.limits = ConnectionLimits(config)
         self.memory = MemoryGuard(config.memory_limit or cgroup_limit(), config.memory_shed_ratio)
         self.draining: Verdict | None = None
+        self.balance = Balance()
         #: How to end the connections that have not logged in yet; the others are in the hub.
         self.waiting: set[Callable[[Verdict], None]] = set()
         self.process = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
@@ -166,17 +176,39 @@ class FeedService:
             tasks.create_task(self._check_keys())
             tasks.create_task(self._reporter.report_on_demand())
             tasks.create_task(self._reporter.disconnect_on_request())
+            tasks.create_task(self._balance())
 
     async def _tick(self) -> None:
-        due = time.monotonic() + RECHECK
+        due, last = time.monotonic() + RECHECK, 0
         while True:
             await asyncio.sleep(TICK)
             self.hub.tick()
             self.memory.look()
             if time.monotonic() >= due:
                 due = time.monotonic() + RECHECK
-                for key in {client.key for client in self.hub.clients if client.key is not None}:
-                    self._key_changed(key)
+                connected = {client.key for client in self.hub.clients if client.key is not None}
+                for key in in_turn(connected, last, RECHECK_MAX - self._recheck.qsize()):
+                    self._key_changed(last := key)
+
+    async def _balance(self) -> None:
+        """Send connections away that a process which is new can serve, as :mod:`gateway.balance` says."""
+        rate = self.config.rebalance_rate
+        while rate > 0:
+            await asyncio.sleep(BALANCE_EVERY)
+            try:
+                async with asyncio.timeout(TIMEOUT):
+                    counts = await read_feed_counts(self._client)
+            except (redis.RedisError, OSError, ValueError):
+                continue  # the bus says that Redis is away
+            end_if_cancelled()
+            counts.pop(self.process, None)
+            clients = list(self.hub.clients)
+            moving = clients[: self.balance.to_move(len(clients), counts, round(rate * BALANCE_FOR))]
+            if moving:
+                logger.info("Sending %d of %d connections to other processes", len(moving), len(clients))
+            for client in moving:
+                self.hub.close(client, self._restarting(MOVE_RETRY))
+                await asyncio.sleep(1 / rate)
 
     async def _check_keys(self) -> None:
         """Apply what changed of a key: its end, its token's end, its rights."""
@@ -207,6 +239,13 @@ class FeedService:
             ends = [end for end in (client.token_expires, principal.expires) if end is not None]
             client.expires = min(ends, default=None)
             self.hub.restrict(client, principal.rights)
+
+
+def in_turn(connected: Iterable[int], last: int, most: int) -> list[int]:
+    """Return at most ``most`` of the numbers: those above ``last`` in order, then from the least on."""
+    ordered = sorted(connected)
+    place = bisect_right(ordered, last)
+    return (ordered[place:] + ordered[:place])[:most]
 
 
 def feed_service() -> FeedService:

@@ -13,6 +13,8 @@ from gateway.feed_frames import Close, Verdict
 
 #: Seconds that a client over a count waits before it tries again.
 RETRY_AFTER = 5.0
+#: Seconds that a client waits which came with too many others: the first of them, and the last.
+TURN_FIRST, TURN_LAST = 1.0, 60.0
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class ConnectionLimits:
         self._addresses: Counter[str] = Counter()
         self._subjects: Counter[str] = Counter()
         self._connects = Bucket(config.connect_rate, max(1.0, config.connect_rate))
+        self._turn = 0.0
 
     @contextmanager
     def connection(self, address: str, now: float) -> Iterator[None]:
@@ -64,7 +67,9 @@ class ConnectionLimits:
             LimitExceeded: the process or the address is full, or too many come at once.
         """
         if not self._connects.take(now):
-            raise LimitExceeded(Verdict(Close.TRY_LATER, "too many connect at once", RETRY_AFTER))
+            raise LimitExceeded(
+                Verdict(Close.TRY_LATER, "too many connect at once", self._next_turn(now) - now)
+            )
         if self._total >= self._config.max_connections:
             raise LimitExceeded(Verdict(Close.TRY_LATER, "the server is full", 6 * RETRY_AFTER))
         if self._addresses[address] >= self._config.max_connections_per_address:
@@ -77,6 +82,16 @@ class ConnectionLimits:
         finally:
             self._total -= 1
             _give_back(self._addresses, address)
+
+    def _next_turn(self, now: float) -> float:
+        """Return when the next client that is sent away may come back: as many a second as are taken in.
+
+        Told the same time, they would all come at once again, and but for a few be sent away again.
+        """
+        self._turn = max(self._turn, now + TURN_FIRST) + 1 / self._config.connect_rate
+        if self._turn > now + TURN_LAST:
+            self._turn = now + TURN_FIRST
+        return self._turn
 
     @contextmanager
     def subject(self, subject: str, limit: int) -> Iterator[None]:

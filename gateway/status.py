@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import redis
+import redis.asyncio
 
 from gateway import keys
 
@@ -212,6 +213,22 @@ def read_feeds(client: redis.Redis) -> list[FeedStatus]:
             break
     raws = client.mget(names) if names else []
     return [FeedStatus(**known(FeedStatus, orjson.loads(raw))) for raw in raws if raw]
+
+
+async def read_feed_counts(client: redis.asyncio.Redis) -> dict[str, int]:
+    """Return the connections of each web process (at most 1,000 of them), by its name.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+        ValueError: a status cannot be read.
+    """
+    names: list[bytes] = []
+    async for name in client.scan_iter(match=keys.FEED.format(process="*"), count=500):
+        names.append(name)
+        if len(names) == 1000:
+            break
+    found = [orjson.loads(raw) for raw in (await client.mget(names) if names else []) if raw]
+    return {str(one["process"]): int(one["connections"]) for one in found}
 
 
 def is_market_open(mode: str, at: datetime, venues: Iterable[str]) -> bool:

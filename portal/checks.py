@@ -23,7 +23,7 @@ Configs = Sequence[AppConfig] | None
 #: Numbers that may be 0: a wait, or a limit that 0 turns off. Every other one must be above it.
 MAY_BE_ZERO = frozenset(
     {"GATEWAY_START_JITTER", "GATEWAY_STABLE_AFTER", "GATEWAY_BREAKER_DELAY", "GATEWAY_LINGER"}
-    | {"FEED_FLUSH_MS", "FEED_MEMORY_LIMIT", "FEED_SEND_BUFFER"}
+    | {"FEED_FLUSH_MS", "FEED_MEMORY_LIMIT", "FEED_SEND_BUFFER", "FEED_REBALANCE_RATE"}
 )
 #: Characters of a key that seals secrets, at least.
 SHORTEST_KEY = 32

@@ -46,6 +46,7 @@ def limit_word(field: str) -> str:
         "memory_shed_ratio": _("share of the memory limit above which new clients are sent away"),
         "memory_limit": _("memory limit in bytes; 0 is the container's"),
         "drain_timeout": _("seconds for goodbyes when the server stops"),
+        "rebalance_rate": _("connections a second that move to a web process that is added; 0: none"),
     }.get(field, "")
 
 

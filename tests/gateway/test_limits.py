@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -45,6 +47,25 @@ def test_too_many_new_connections_in_a_second_are_told_to_come_later():
     assert caught.value.verdict.code is Close.TRY_LATER
     with limits.connection("c", 1.0):
         pass
+
+
+def test_those_who_came_with_too_many_come_back_one_after_the_other():
+    """A thousand clients at once, fifty a second: each is told a time of its own, and all are soon in."""
+    limits = ConnectionLimits(replace(CONFIG, connect_rate=50, max_connections=2000))
+    coming, waits, last = [(0.0, number) for number in range(1000)], [], 0.0
+    with ExitStack() as stack:
+        while coming:
+            now, number = heapq.heappop(coming)
+            try:
+                stack.enter_context(limits.connection(str(number), now))
+                last = now
+            except LimitExceeded as error:
+                waits.append(error.verdict.retry_after or 0.0)
+                heapq.heappush(coming, (now + waits[-1], number))
+    assert last < 25, "twenty seconds is what the rate alone takes"
+    assert min(waits) >= 1.0
+    assert max(waits) <= 60.0
+    assert len(waits) < 1100
 
 
 def test_a_key_has_its_own_limit():
