@@ -24,6 +24,9 @@ class TokenSource:
         self._url = f"{base_url}/oauth2/token"
         self._key = key
         self._timeout = request_timeout
+        # A handshake ends by its own limit, before all of the request does: httpcore 1.0.9 leaves the socket
+        # open when it is cancelled amid one.
+        self._limits = httpx.Timeout(request_timeout, connect=request_timeout * 0.49)
         self._token: Token | None = None
         self._single_flight = asyncio.Lock()
 
@@ -49,7 +52,7 @@ class TokenSource:
             # Proxies and netrc of the environment are ignored: the token is tied to the address that asks.
             async with (
                 asyncio.timeout(self._timeout),
-                httpx.AsyncClient(trust_env=False, timeout=self._timeout) as client,
+                httpx.AsyncClient(trust_env=False, timeout=self._limits) as client,
                 client.stream("POST", self._url, json=body) as response,
             ):
                 reply = b""
