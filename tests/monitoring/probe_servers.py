@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -21,11 +20,13 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def http_server(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Serve ``answer`` to every GET, over TLS with a context; yields the URL (always ``http://``)."""
+    """Serve ``answer`` to every GET and POST, over TLS with a context; yields the URL (always ``http://``)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the name that the library looks for
             answer(self)
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -71,15 +72,6 @@ def dripping(start: bytes) -> Answer:
             return
 
     return answer
-
-
-@contextmanager
-def mute_server() -> Iterator[int]:
-    """Accept connections and answer nothing; yields the port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield listener.getsockname()[1]
 
 
 @contextmanager

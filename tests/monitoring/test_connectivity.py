@@ -6,7 +6,8 @@ import pytest
 
 from portal.monitoring.probes.base import ProbeReading, Stopwatch, Target
 from portal.monitoring.probes.connectivity import Connectivity, parse_addresses
-from tests.monitoring.probe_servers import LOCAL, mute_server
+from tests.monitoring.probe_servers import LOCAL
+from tests.mute import mute
 from tests.services import free_port
 
 OUTSIDE = Target(url="https://shop.example/")
@@ -32,8 +33,8 @@ def test_a_failure_next_door_needs_no_network_of_ours() -> None:
 
 
 def test_one_address_that_answers_is_enough_and_passing_probes_ask_for_none() -> None:
-    with mute_server() as port:
-        present = Connectivity([("127.0.0.1", free_port()), ("127.0.0.1", port)], LOCAL)
+    with mute() as server:
+        present = Connectivity([("127.0.0.1", free_port()), ("127.0.0.1", server.port)], LOCAL)
         assert present.judge(OUTSIDE, failed()).ok is False
     passed = Stopwatch().passed("HTTP 200")
     assert Connectivity([("127.0.0.1", free_port())], LOCAL).judge(OUTSIDE, passed) is passed
@@ -45,8 +46,8 @@ def test_without_an_address_nothing_is_known_and_the_failure_counts() -> None:
 
 def test_the_answer_is_used_again_for_ten_seconds() -> None:
     now = [0.0]
-    with mute_server() as port:
-        check = Connectivity([("127.0.0.1", port)], LOCAL, clock=lambda: now[0])
+    with mute() as server:
+        check = Connectivity([("127.0.0.1", server.port)], LOCAL, clock=lambda: now[0])
         assert check.is_present()
     now[0] = 9.9
     assert check.is_present()

@@ -14,7 +14,8 @@ from portal.monitoring.probes.base import Target
 from portal.monitoring.probes.guard import LABEL_NETWORKS, Guard, Policy, Refused, Unresolved, parse_policy
 from portal.monitoring.probes.run import PROBES, ask
 from tests.conditions import wait_until
-from tests.monitoring.probe_servers import LOCAL, http_server, mute_server, replying, silent, ws_server
+from tests.monitoring.probe_servers import LOCAL, http_server, replying, silent, ws_server
+from tests.mute import mute
 
 SPECIAL = [
     "127.0.0.1", "127.8.8.8", "::1", "0.0.0.9", "::", "10.0.0.5", "172.16.0.1", "192.168.1.1", "100.64.0.1",
@@ -138,8 +139,8 @@ def test_a_name_with_a_forbidden_address_is_not_contacted_at_all(kind: str, answ
     "host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "localhost"]
 )
 def test_every_spelling_of_loopback_is_refused(kind: str, host: str) -> None:
-    with mute_server() as port:
-        url = URLS[kind].format(port=port).replace("rebind.example", host)
+    with mute() as server:
+        url = URLS[kind].format(port=server.port).replace("rebind.example", host)
         seen = ask(Target(kind=kind, url=url, timeout_s=2), Guard())
     assert seen.ok is None
     assert "PROBE_ALLOW" in seen.detail

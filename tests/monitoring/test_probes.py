@@ -9,20 +9,21 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from portal.monitoring.probes import http, websocket
+from portal.monitoring.probes import http, tls, websocket
 from portal.monitoring.probes.base import MAX_DETAIL, ProbeReading, Target
 from tests.monitoring.probe_servers import (
     LOCAL,
     dripping,
     http_server,
-    mute_server,
     replying,
     silent,
     ws_server,
 )
+from tests.mute import mute
 from tests.services import free_port
 
 probe_http = partial(http.probe_http, guard=LOCAL)
+probe_tls = partial(tls.probe_tls, guard=LOCAL)
 probe_websocket = partial(websocket.probe_websocket, guard=LOCAL)
 HOSTILE = "\x1b[31m<script>alert(1)</script>\x00 token=hunter2\u202e" + "x" * 5_000
 
@@ -60,17 +61,28 @@ def test_a_refused_connection_fails(probe: Callable[[Target], ProbeReading], sch
     assert "refused" in seen.detail.lower()
 
 
-@pytest.mark.parametrize(("probe", "scheme"), [(probe_http, "http"), (probe_websocket, "ws")])
-def test_a_mute_server_fails_within_its_time_limit(
+@pytest.mark.parametrize(
+    ("probe", "scheme"),
+    [
+        (probe_http, "http"),
+        (probe_http, "https"),
+        (probe_websocket, "ws"),
+        (probe_websocket, "wss"),
+        (probe_tls, "tls"),
+    ],
+)
+def test_a_mute_server_fails_within_its_time_limit_and_its_connection_is_closed(
     probe: Callable[[Target], ProbeReading], scheme: str
 ) -> None:
-    with mute_server() as port:
+    with mute() as server:
         began = time.monotonic()
-        seen = probe(Target(url=f"{scheme}://127.0.0.1:{port}/", timeout_s=0.3))
+        seen = probe(Target(url=f"{scheme}://127.0.0.1:{server.port}", timeout_s=0.3))
         took = time.monotonic() - began
-    assert not seen.ok
-    assert "0.3 s" in seen.detail
-    assert 0.2 < took < 3
+
+        assert not seen.ok
+        assert "0.3 s" in seen.detail
+        assert 0.2 < took < 3
+        assert server.closed()
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://127.0.0.1:99999/", "ftp://127.0.0.1/", "nonsense", ""])

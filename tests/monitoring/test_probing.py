@@ -23,8 +23,9 @@ from portal.monitoring.models import (
 )
 from portal.monitoring.probes import run, schedule
 from portal.monitoring.probes.base import ProbeReading, Stopwatch, unknown
-from tests.monitoring.probe_servers import http_server, mute_server, replying
+from tests.monitoring.probe_servers import http_server, replying
 from tests.monitoring.stage import NOW
+from tests.mute import mute
 from tests.services import free_port
 
 pytestmark = pytest.mark.django_db
@@ -236,11 +237,11 @@ def test_an_endpoints_time_limit_is_bounded() -> None:
     assert probing.target_of(row).timeout_s == 0.1
     row.timeout_s = 1e9
     assert probing.target_of(row).timeout_s == 10.0
-    with mute_server() as port:
-        mute = labelled("mute", f"http://127.0.0.1:{port}/")
-        mute.timeout_s = 0
-        mute.refresh_from_db(fields=["service"])
-        assert probing.probe(mute).detail == "timeout after 0.1 s"
+    with mute() as server:
+        silent = labelled("mute", f"http://127.0.0.1:{server.port}/")
+        silent.timeout_s = 0
+        silent.refresh_from_db(fields=["service"])
+        assert probing.probe(silent).detail == "timeout after 0.1 s"
 
 
 def test_settings_are_in_the_history_and_measurements_are_not() -> None:

@@ -14,7 +14,8 @@ from portal.monitoring.probes.base import ProbeReading, Target
 from portal.monitoring.probes.guard import Guard
 from portal.monitoring.probes.run import ask
 from tests.monitoring.certificates import HOST, Authority, server_context, tls_server
-from tests.monitoring.probe_servers import LOCAL, http_server, mute_server, replying, served
+from tests.monitoring.probe_servers import LOCAL, http_server, replying, served
+from tests.mute import mute
 
 
 @pytest.fixture
@@ -87,11 +88,11 @@ def test_an_address_can_be_probed_under_the_hosts_name(authority: Authority) -> 
 def test_a_server_that_speaks_no_tls_or_nothing_fails(authority: Authority) -> None:
     with http_server(replying(200)) as url:
         plain = ask(Target(kind="tls", url=url.replace("http:", "tls:"), timeout_s=3), LOCAL)
-    with mute_server() as port:
-        mute = ask(Target(kind="tls", url=f"tls://127.0.0.1:{port}", timeout_s=0.3), LOCAL)
-    assert (plain.ok, mute.ok) == (False, False)
+    with mute() as server:
+        silent = ask(Target(kind="tls", url=f"tls://127.0.0.1:{server.port}", timeout_s=0.3), LOCAL)
+    assert (plain.ok, silent.ok) == (False, False)
     assert plain.detail.startswith("no TLS handshake: ")
-    assert mute.detail == "no TLS handshake within 0.3 s"
+    assert silent.detail == "no TLS handshake within 0.3 s"
 
 
 def test_https_checks_the_certificate_against_the_name_and_connects_to_the_address(

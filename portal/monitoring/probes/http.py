@@ -12,7 +12,8 @@ import errno
 import os
 import ssl
 from collections.abc import Iterable
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Self
 from urllib.parse import unquote
 
 import httpcore
@@ -34,13 +35,22 @@ def probe_http(target: Target, guard: Guard) -> ProbeReading:
     return asyncio.run(_ask(target, guard))
 
 
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to the checked addresses of a host, one after the other."""
+class GuardedBackend(httpcore.AnyIOBackend):
+    """Connects to the checked addresses of a host, one after the other; closes its connections in the end.
+
+    The library closes them too, but not when it is cancelled amid a TLS handshake (httpcore 1.0.9).
+    """
 
     def __init__(self, guard: Guard, host: str) -> None:
         self._guard = guard
         self._host = host
-        self._plain = httpcore.AnyIOBackend()
+        self._opened = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._opened.aclose()
 
     async def connect_tcp(
         self,
@@ -56,19 +66,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         for number, address in enumerate(found, 1):
             try:
                 share = limit / (len(found) - number + 1)
-                return await self._plain.connect_tcp(address, port, share, local_address, socket_options)
+                stream = await super().connect_tcp(address, port, share, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(found):
                     raise
+            else:
+                self._opened.push_async_callback(stream.aclose)
+                return stream
         raise AssertionError("there is at least one address")
-
-    async def connect_unix_socket(self, *_arguments: Any, **_options: Any) -> httpcore.AsyncNetworkStream:
-        """No probe asks for one."""
-        raise NotImplementedError
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 async def _ask(target: Target, guard: Guard) -> ProbeReading:
@@ -80,10 +85,10 @@ async def _ask(target: Target, guard: Guard) -> ProbeReading:
         place = parse("http", target.url)
         url, headers = _request(target)
         async with (
+            GuardedBackend(guard, place.host) as backend,
             asyncio.timeout(target.timeout_s),
             httpcore.AsyncConnectionPool(
-                ssl_context=trust.verifying(guard.ca_file),
-                network_backend=GuardedBackend(guard, place.host),
+                ssl_context=trust.verifying(guard.ca_file), network_backend=backend
             ) as pool,
             pool.stream(
                 "GET",
