@@ -1,20 +1,27 @@
-"""Beat's scheduler: the database schedule, plus a heartbeat written by beat itself."""
+"""Beat's scheduler: the database schedule, a heartbeat of its own, and no trust in a clock that was ahead."""
 
 from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 from typing import Any
 
 import redis
+from celery.utils.time import maybe_make_aware
+from django.db import DatabaseError
+from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from portal.heartbeat import write
+from portal.monitoring import clock
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between beat's own heartbeats.
 PERIOD = 5.0
+#: A task that ran later than so much from now ran by a clock that was ahead.
+AHEAD = timedelta(seconds=2)
 
 
 class HeartbeatScheduler(DatabaseScheduler):  # type: ignore[misc] # the library has no types
@@ -25,11 +32,36 @@ class HeartbeatScheduler(DatabaseScheduler):  # type: ignore[misc] # the library
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due and return the seconds until the next look."""
+        self._forget_the_future()
         delay: float = super().tick(*args, **kwargs)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PERIOD
             self._beat()
         return min(delay, PERIOD)
+
+    def _forget_the_future(self) -> None:
+        """Let tasks that ran by a clock that was set back meanwhile run again one period from now.
+
+        Celery would wait until that clock is reached: an hour without a look at anything, were it an hour.
+        """
+        ahead = []
+        # Not ``self.schedule``, which asks the database each time; the look that follows does so anyway.
+        entries = list((self._schedule or {}).values())
+        for entry in entries:
+            now = entry._default_now()
+            # Its own time is that of its first run: what ran since is another entry with the same model.
+            if maybe_make_aware(entry.model.last_run_at) - now > AHEAD:
+                entry.model.last_run_at = now
+                ahead.append(entry.name)
+        if ahead:
+            for entry in entries:
+                entry.last_run_at = entry.model.last_run_at
+            self._heap = None
+            try:
+                clock.forget_the_future(timezone.now())
+            except DatabaseError as error:
+                logger.warning("what was due by the clock before is due by it still: %s", error)
+            logger.warning("the clock was set back: %d tasks go on from now", len(ahead))
 
     def _beat(self) -> None:
         try:

@@ -13,6 +13,8 @@ from gateway import keys
 TTL = 3600
 #: Heartbeats read at most.
 LIMIT = 200
+#: Seconds that clocks of machines may differ.
+SKEW = 30.0
 
 
 def write(name: str, client: redis.Redis | None = None) -> None:
@@ -30,7 +32,7 @@ def write(name: str, client: redis.Redis | None = None) -> None:
 
 
 def ages(client: redis.Redis) -> dict[str, float]:
-    """Return the age in seconds of each heartbeat (at most ``LIMIT``).
+    """Return the age in seconds of each heartbeat (at most ``LIMIT``), as :func:`age_of` counts it.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -48,7 +50,17 @@ def ages(client: redis.Redis) -> dict[str, float]:
         if value is None:
             continue
         try:
-            found[name.decode().removeprefix(prefix)] = max(0.0, now - float(value))
+            found[name.decode().removeprefix(prefix)] = age_of(now - float(value))
         except ValueError:
             continue
     return found
+
+
+def age_of(seconds: float) -> float:
+    """Return how old a heartbeat counts that was written so many seconds ago.
+
+    One from the future was written by a clock that was ahead: it counts as that old, since it says nothing
+    about now and would hide a dead process until its time has come. A difference of ``SKEW`` between two
+    machines is none.
+    """
+    return max(0.0, seconds) if seconds >= -SKEW else -seconds

@@ -126,9 +126,26 @@ def test_a_passing_check_is_healthy_without_a_streak_and_no_check_is_said_to_be_
     assert not runtime.inspect(plain).config["health_check"]["defined"]
 
 
+def test_a_process_that_failed_after_its_start_is_not_starting_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it looked to a clock that was ahead for a while and was set back into the start period."""
+    with process_lab() as lab:
+        sick, runtime = lab.start(IDLE, check=False), lab.runtime({})
+        before = wait_until(lambda: (seen := runtime.health(sick)).failing_streak >= 1 and seen)
+        monkeypatch.setattr(process, "START_PERIOD_S", 3600.0)
+        new = lab.start(IDLE, check=False)
+        after = runtime.health(sick)
+
+        assert before
+        assert (after.status, after.failing_streak) == (Health.HEALTHY, before.failing_streak + 1)
+        assert wait_until(lambda: runtime.health(new).status is Health.STARTING)
+
+
 def test_restarts_are_counted(lab: Lab) -> None:
     unstable, runtime = lab.start("sleep 1; exit 3", restarts=True), lab.runtime({})
-    wait_until(lambda: runtime.inspect(unstable).restart_count >= 2, 20, "two restarts", every=0.2)
+    assert runtime.inspect(unstable).restart_count <= 1
+    assert wait_until(lambda: runtime.inspect(unstable).restart_count >= 2, 20, "two restarts", every=0.2)
     lab.stop(unstable)
 
 

@@ -22,6 +22,7 @@ import httpx
 import psutil
 from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
 
+from portal.heartbeat import age_of
 from portal.monitoring.logs import clean
 from portal.monitoring.models import Health, RunState, RuntimeKind
 from portal.monitoring.runtimes.base import (
@@ -219,6 +220,7 @@ class ProcessRuntime:
         check = self._descriptor(runtime_id).get("health")
         if not isinstance(check, dict) or info["statename"] not in ("RUNNING", "STARTING"):
             self._memory.pop(f"streak:{runtime_id}", None)
+            self._memory.pop(f"failed:{runtime_id}", None)
             return HealthReading()
         output = self._check(check)
         now = datetime.now(UTC)
@@ -226,8 +228,12 @@ class ProcessRuntime:
             self._memory[f"streak:{runtime_id}"] = 0
             return HealthReading(status=Health.HEALTHY, interval_s=CHECK_INTERVAL_S)
         log = [HealthCheck(at=now, exit_code=1, output=clean(output)[:MAX_OUTPUT])]
-        if now.timestamp() - info["start"] < START_PERIOD_S:
+        # A start in the future was noted by a clock that was ahead: it is no reason to wait. Nor is a start
+        # period that the clock was set back into, once the check has failed after it.
+        failed = self._memory.get(f"failed:{runtime_id}") == info["start"]
+        if not failed and 0 <= now.timestamp() - info["start"] < START_PERIOD_S:
             return HealthReading(status=Health.STARTING, interval_s=CHECK_INTERVAL_S, log=log)
+        self._memory[f"failed:{runtime_id}"] = info["start"]
         streak = int(self._memory.get(f"streak:{runtime_id}", 0)) + 1
         self._memory[f"streak:{runtime_id}"] = streak
         status = Health.UNHEALTHY if streak >= 3 else Health.HEALTHY
@@ -247,7 +253,7 @@ class ProcessRuntime:
             return f"health check cannot run: {error}"
         if at is None:
             return "no heartbeat"
-        age = datetime.now(UTC).timestamp() - at
+        age = age_of(datetime.now(UTC).timestamp() - at)
         return "" if age <= limit else f"last heartbeat {age:.0f} s ago, limit {limit:.0f} s"
 
     def inspect(self, runtime_id: str) -> Inspection:
