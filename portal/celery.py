@@ -10,18 +10,21 @@ from celery import Celery, Task
 from celery.signals import celeryd_init, worker_ready
 from celery.utils.log import get_task_logger
 
+from portal.worker_heartbeat import WorkerHeartbeat
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["consumer"].add(WorkerHeartbeat)
 
 logger = get_task_logger(__name__)
 
 
 @app.task(bind=True, name="portal.heartbeat", ignore_result=True)
 def heartbeat(self: Task[..., None], queue: str) -> None:
-    """Prove that this worker takes and finishes tasks of ``queue``; the name holds the worker's host."""
+    """Prove that this worker takes and finishes tasks; the name holds ``queue`` and the worker's host."""
     from portal.heartbeat import write  # settings are ready only once a task runs
 
     host = str(self.request.hostname or f"{queue}@local")

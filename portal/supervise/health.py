@@ -20,7 +20,7 @@ from gateway import keys
 
 #: Seconds for one answer of the web process or of Redis.
 TIMEOUT = 3.0
-#: Ages in seconds that count as alive. A worker's heartbeats are tasks, which replicas of it share.
+#: Ages in seconds that count as alive. A worker's heartbeats are tasks: they wait for a child.
 BEAT_MAX_AGE = 30.0
 WORKER_MAX_AGE = 90.0
 STANDBY_MAX_AGE = 15.0
