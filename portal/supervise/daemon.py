@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 from supervisor import events
 from supervisor.medusa import asyncore_25
@@ -42,13 +42,35 @@ class Foreground(Supervisor):  # type: ignore[misc] # supervisor has no types
         super().runforever()
 
 
+class Console:
+    """A stream whose reader may go away and whose disk may be full: what cannot be written is lost.
+
+    supervisord prints what its own log could not take, in the midst of its loop; were that to raise, a full
+    disk would end everything.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written; return the length of ``text``."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def say(text: str) -> None:
-    """Print one line to the console; a console that went away is no reason to stop."""
-    try:
-        sys.stdout.write(f"bonghwa: {text}\n")
-        sys.stdout.flush()
-    except OSError:
-        return
+    """Print one line to the console."""
+    sys.stdout.write(f"bonghwa: {text}\n")
+    sys.stdout.flush()
 
 
 def tell(event: Any) -> None:
@@ -68,6 +90,7 @@ def tell(event: Any) -> None:
 
 def main(configuration: str) -> None:
     """Supervise what ``configuration`` lists until SIGINT or SIGTERM, then stop it in reverse order."""
+    sys.stdout, sys.stderr = Console(sys.stdout), Console(sys.stderr)
     first = True
     while True:
         options = Options()

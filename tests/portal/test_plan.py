@@ -57,6 +57,14 @@ def test_a_child_is_restarted_with_a_limit_and_stopped_with_its_children(parsed:
         assert process.stdout_logfile_backups == 3
 
 
+def test_a_worker_s_many_threads_share_few_memory_pools(parsed: ServerOptions) -> None:
+    found = {group.name: group.process_configs[0].environment for group in parsed.process_group_configs}
+
+    workers = {name for name in found if name.startswith("worker-")}
+    assert {name for name, one in found.items() if one.get("MALLOC_ARENA_MAX") == "2"} == workers
+    assert all(one["PYTHONUNBUFFERED"] == "1" for one in found.values())
+
+
 def test_paths_with_spaces_and_percent_signs_survive(parsed: ServerOptions, tmp_path: Path) -> None:
     (web,) = (group for group in parsed.process_group_configs if group.name == "web")
     (process,) = web.process_configs
