@@ -18,3 +18,5 @@ urlpatterns = [
     path("admin/logout/", LogoutView.as_view(next_page="login")),
     path("admin/", admin.site.urls),
 ]
+
+handler500 = "portal.errors.server_error"
