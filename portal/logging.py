@@ -9,12 +9,17 @@ import json
 import logging
 import logging.config
 import re
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from portal.env import env
 
 MASK = "***"
+#: Seconds in which one record of each of Django's security loggers is let through.
+SECURITY_EVERY_S = 60.0
 #: Variables whose values never appear in a log line. Shorter values than this are left alone.
 SECRET_NAMES = (
     *("SECRET_KEY", "CHANNEL_KEY", "AUDIT_KEY", "KIWOOM_APP_KEY", "KIWOOM_SECRET_KEY", "NOTIFY_URLS"),
@@ -57,6 +62,37 @@ class MaskingFormatter(logging.Formatter):
         return mask(super().format(record), self.secrets)
 
 
+class RefusedRequests(logging.Filter):
+    """Lets one record a minute of each ``django.security`` logger through, as a warning without a traceback.
+
+    What Django refuses (a wrong Host header, a missing CSRF token) is the client's mistake, and a client may
+    make it as often as it likes. The next record that comes says how many were held back.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._seen: dict[str, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is let through."""
+        if not record.name.startswith("django.security"):
+            return True
+        with self._lock:
+            until, held = self._seen.get(record.name, (0.0, 0))
+            now = self._now()
+            if now < until:
+                self._seen[record.name] = (until, held + 1)
+                return False
+            self._seen[record.name] = (now + SECURITY_EVERY_S, 0)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = None
+        if held:
+            record.msg, record.args = f"{record.getMessage()} ({held} more were not logged)", ()
+        return True
+
+
 class JsonFormatter(MaskingFormatter):
     """One JSON object per record."""
 
@@ -97,9 +133,11 @@ def configure(options: dict[str, Any]) -> None:
                 },
                 "json": {"()": "portal.logging.JsonFormatter"},
             },
+            "filters": {"refused": {"()": "portal.logging.RefusedRequests"}},
             "handlers": {
                 "console": {
                     "class": "logging.StreamHandler",
+                    "filters": ["refused"],
                     "formatter": "json" if options.get("json") else "plain",
                     "stream": "ext://sys.stderr",
                 }

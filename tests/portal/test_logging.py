@@ -1,4 +1,4 @@
-"""No secret reaches a log line."""
+"""No secret reaches a log line, and what Django refuses does not fill the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.logging import JsonFormatter, MaskingFormatter, environment_secrets, mask
+from portal.logging import JsonFormatter, MaskingFormatter, RefusedRequests, environment_secrets, mask
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,35 @@ def test_arguments_and_tracebacks_are_masked_too() -> None:
     for text in (line, entry["message"], entry["traceback"]):
         assert "hunter22" not in text
         assert "abcdef" not in text
+
+
+def refusal(name: str = "DisallowedHost") -> logging.LogRecord:
+    """What Django logs for a request that it refuses."""
+    try:
+        raise ValueError("100%")
+    except ValueError as error:
+        exc_info = (type(error), error, error.__traceback__)
+    return logging.LogRecord(f"django.security.{name}", logging.ERROR, "", 0, "Invalid: 100%", (), exc_info)
+
+
+def test_refused_requests_are_one_warning_a_minute_that_counts_the_others() -> None:
+    now = 1_000.0
+    refused = RefusedRequests(lambda: now)
+    first, other = refusal(), refusal("csrf")
+
+    assert [refused.filter(one) for one in (first, refusal(), refusal(), other)] == [True, False, False, True]
+    now += 60
+    later = refusal()
+    assert refused.filter(later)
+    assert MaskingFormatter("%(levelname)s %(message)s").format(first) == "WARNING Invalid: 100%"
+    assert MaskingFormatter().format(later) == "Invalid: 100% (2 more were not logged)"
+
+
+def test_what_is_no_refusal_passes_as_it_is() -> None:
+    refused = RefusedRequests()
+    records = [
+        logging.LogRecord("django.request", logging.ERROR, "", 0, "broken", (), None) for _ in range(3)
+    ]
+
+    assert [refused.filter(one) for one in records] == [True] * 3
+    assert {one.levelname for one in records} == {"ERROR"}
