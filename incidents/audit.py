@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from incidents import audit_anchor
 from incidents.audit_anchor import PRUNED, Anchor
-from incidents.audit_seal import START, code, signing_key
+from incidents.audit_seal import START, code, genuine, signing_key
 from incidents.models import AuditEntry, AuditHead
 from incidents.redaction import redact
 
@@ -98,6 +98,20 @@ def prune(*, now: datetime) -> int:
         record(action=PRUNED, actor=None, target=str(seq), after={"seq": seq, "mac": mac}, at=now)
         # The model refuses to delete, and the database's trigger lets go only what an entry says is pruned.
         return int(models.QuerySet(AuditEntry).filter(seq__lte=seq)._raw_delete("default"))
+
+
+def follow(seen: int) -> int:
+    """Move this process's anchor to the newest entry, which another process may have written.
+
+    A process keeps its anchor in its own ``DATA_DIR``. ``seen`` is what the last call returned, 0 at first:
+    without a newer entry nothing is done. Causes one SQL query then, up to three otherwise.
+    """
+    newest = AuditEntry.objects.filter(seq__gt=seen).order_by("-seq").first()
+    # Whoever has the database alone could else move the anchor to an entry that will never be.
+    if newest is None or not genuine(newest):
+        return seen
+    audit_anchor.advance(Anchor(newest.seq, newest.mac))
+    return newest.seq
 
 
 def reanchor(*, reason: str, actor: AbstractBaseUser | None = None) -> AuditEntry:

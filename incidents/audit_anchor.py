@@ -98,13 +98,19 @@ def checkpoint() -> Anchor | None:
 def write(anchor: Anchor) -> None:
     """Put the file there at once or not at all."""
     new = path().with_suffix(f".{os.getpid()}.new")
-    new.write_text(json.dumps(asdict(anchor)))
-    new.chmod(0o600)
+    new.unlink(missing_ok=True)
+    with os.fdopen(_private(new, os.O_WRONLY | os.O_EXCL), "w") as file:
+        file.write(json.dumps(asdict(anchor)))
     new.replace(path())
+
+
+def _private(name: Path, flags: int) -> int:
+    """Open for the owner alone, and no link: whoever shares DATA_DIR must not choose what is written over."""
+    return os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    with path().with_suffix(".lock").open("w") as lock:
+    with os.fdopen(_private(path().with_suffix(".lock"), os.O_WRONLY), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -20,6 +20,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from incidents import audit
 from incidents import services as incidents
 from incidents.models import IncidentSignal, Severity
 from portal.health import QUEUES
@@ -129,7 +130,10 @@ def _clear_others(silent: set[str], now: datetime) -> None:
 
 
 class WatcherThread(threading.Thread):
-    """The look from a web process. While something is silent it also does the outbox's work."""
+    """The look from a web process. While something is silent it also does the outbox's work.
+
+    It also takes the audit's anchor along, since what the workers do is written by them.
+    """
 
     def __init__(self) -> None:
         super().__init__(name="watcher", daemon=True)
@@ -137,6 +141,7 @@ class WatcherThread(threading.Thread):
         self.ended = threading.Event()
         self._watcher = Watcher(timezone.now())
         self._failing = False
+        self._anchored = 0
 
     def run(self) -> None:
         """Look every period until the process ends."""
@@ -145,6 +150,7 @@ class WatcherThread(threading.Thread):
             try:
                 if self._watcher.check(timezone.now()):
                     _do_the_outbox()
+                self._anchored = audit.follow(self._anchored)
                 self._failing = False
             except DatabaseError as error:
                 if not self._failing:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, models, transaction
+from django.db import DatabaseError, connection, models, transaction
 
 from incidents import audit, audit_anchor
 from incidents.audit_check import Fault, verify
@@ -27,13 +28,13 @@ def own_folder(settings, tmp_path):
 @pytest.fixture
 def chain():
     """Five entries, and a database whose triggers somebody dropped."""
-    run(DROP[connection.vendor][-1])
-    run(DROP[connection.vendor][0])
+    run(*DROP[connection.vendor])
     for number in range(1, 6):
         audit.record(action="service.restart", actor=None, target=f"api-{number}", reason="느리다", at=NOW)
     assert verify().finding is None
     yield
-    run(*CREATE[connection.vendor][:1])
+    # What empties the database after the test deletes entries on SQLite, and truncates them on PostgreSQL.
+    run(*(CREATE["sqlite"][:1] if connection.vendor == "sqlite" else CREATE["postgresql"]))
 
 
 def run(*statements):
@@ -50,6 +51,12 @@ def found():
 def rows(**which):
     """Entries as somebody with a database's own client has them: nothing is refused."""
     return models.QuerySet(AuditEntry).filter(**which)
+
+
+def anchored():
+    anchor = audit_anchor.read()
+    assert anchor is not None
+    return anchor
 
 
 def cut(**which):
@@ -137,7 +144,7 @@ def test_the_database_refuses_too(chain):
     run(*CREATE[connection.vendor])
     try:
         for statement in ("UPDATE incidents_auditentry SET reason = ''", "DELETE FROM incidents_auditentry"):
-            with pytest.raises(IntegrityError, match="audit entries cannot be"), transaction.atomic():
+            with pytest.raises(DatabaseError, match="audit entries cannot be"), transaction.atomic():
                 run(statement)
     finally:
         run(*DROP[connection.vendor])
@@ -211,6 +218,38 @@ def test_an_older_copy_is_found_even_after_it_was_written_on(chain):
     assert found() is None
     kept = AuditEntry.objects.get(action="audit.reanchor")
     assert (kept.reason, (kept.before or {})["seq"]) == ("Monday's backup was restored", 5)
+
+
+def test_the_anchor_follows_what_another_process_wrote_unless_it_is_forged(settings, tmp_path, chain):
+    settings.DATA_DIR = tmp_path / "worker"
+    settings.DATA_DIR.mkdir()
+    audit.record(action="incident.open", actor=None, target="INC-1")
+    settings.DATA_DIR = tmp_path
+    assert anchored().seq == 5
+
+    assert (audit.follow(0), anchored().seq) == (6, 6)
+    AuditEntry(**{**rows(seq=6).values().get(), "seq": 99}).save()
+    assert (audit.follow(6), anchored().seq) == (6, 6)
+    cut(seq__gte=6)
+    assert (audit.follow(0), anchored().seq) == (5, 6)
+    assert found() == (Fault.TRUNCATED, 6)
+
+
+def test_who_shares_the_folder_cannot_choose_what_the_anchor_is_written_over(tmp_path, chain):
+    other = tmp_path / "other"
+    other.write_text("a backup")
+    anchor = audit_anchor.path()
+    before = anchored()
+    for name in (".lock", f".{os.getpid()}.new"):
+        anchor.with_suffix(name).unlink(missing_ok=True)
+        anchor.with_suffix(name).symlink_to(other)
+
+    assert not audit_anchor.advance(audit_anchor.Anchor(before.seq + 1, "x"))
+    audit_anchor.write(before)
+
+    assert other.read_text() == "a backup"
+    assert audit_anchor.read() == before
+    assert not anchor.is_symlink()
 
 
 def test_a_lost_or_damaged_anchor_is_told(chain):

@@ -34,7 +34,7 @@ WHOLE = {"ok": True, "entries": 3 * COUNT, "last": 3 * COUNT, "finding": None}
 
 @pytest.mark.slow
 def test_writers_at_once_make_one_chain_on_sqlite(tmp_path):
-    environment = {**os.environ, "DATA_DIR": str(tmp_path)}
+    environment = {**os.environ, "DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path / NAME}"}
     migrated(tmp_path / NAME)
     assert race(environment) == WHOLE
 

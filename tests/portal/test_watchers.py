@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import redis
 
 from gateway import keys
+from incidents import audit, audit_anchor
 from incidents.models import Incident, IncidentSignal, Notification
 from portal import heartbeat, watchers
 from portal.celery import app
@@ -160,6 +162,27 @@ def test_the_web_process_delivers_one_message_itself_when_everything_else_is_dea
     assert (len(hook.titles), hook.calls) == (1, calls)
     assert "redis" in hook.titles[0]
     assert Incident.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_web_process_takes_the_audit_s_anchor_along(
+    redis_client: redis.Redis, settings, tmp_path: Path
+) -> None:
+    for name in ALL:
+        heartbeat.write(name, redis_client)
+    settings.DATA_DIR = tmp_path / "worker"
+    settings.DATA_DIR.mkdir()
+    entry = audit.record(action="incident.open", actor=None, target="INC-1")
+    settings.DATA_DIR = tmp_path
+    thread = WatcherThread()
+    thread.period_s = 0.05
+    thread.start()
+    try:
+        wait_until(audit_anchor.read, 20, "the anchor is there")
+    finally:
+        thread.stop()
+        thread.join(10)
+    assert audit_anchor.read() == audit_anchor.Anchor(entry.seq, entry.mac)
 
 
 @pytest.mark.django_db
