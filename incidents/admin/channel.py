@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -139,9 +140,9 @@ class ChannelAdmin(HistoryAdmin):
 
     def tested(self, request: HttpRequest, pk: int, delivery: int) -> HttpResponse:
         """Say what came of a test."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         channel = get_object_or_404(Channel, pk=pk)
-        if not self.has_view_permission(request, channel):
-            return redirect("admin:index")
         found = get_object_or_404(Delivery, pk=delivery, channel=channel)
         done = channel_tests.wait(found, self.wait_s)
         level = {DeliveryState.SENT: messages.SUCCESS, DeliveryState.FAILED: messages.ERROR}

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import TabularInline
 
-from incidents import resend
+from incidents import evidence_files, resend
 from incidents.admin.base import LABELS, ReadOnlyAdmin, display
 from incidents.evidence import EvidenceDamaged, load, raw_bytes
 from incidents.models import Delivery, DeliveryState, Evidence, Notification, TimelineEvent
@@ -62,16 +62,18 @@ class EvidenceAdmin(ReadOnlyAdmin):
         return [own, *super().get_urls()]
 
     def download(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send the whole bundle to somebody who may edit reports."""
-        if not request.user.has_perm("incidents.change_report"):
+        """Send the whole bundle to somebody who may edit reports, and note who took it along."""
+        actor = request.user
+        if not actor.has_perm(evidence_files.PERMISSION) or not isinstance(actor, AbstractBaseUser):
             raise PermissionDenied
-        evidence = get_object_or_404(Evidence, pk=pk)
+        evidence = get_object_or_404(Evidence.objects.select_related("incident"), pk=pk)
         try:
             raw = raw_bytes(evidence)
         except EvidenceDamaged as error:
             messages.error(request, str(error))
             return redirect("admin:incidents_evidence_change", pk)
-        name = f"INC-{evidence.incident.number}-E{evidence.pk}-{evidence.kind}.json"
+        name = evidence_files.file_name(evidence)
+        evidence_files.note_download(incident=evidence.incident, what=name, at=timezone.now(), actor=actor)
         response = HttpResponse(raw, content_type="application/json")
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         return response

@@ -108,9 +108,9 @@ class RuleAdmin(HasHistory, HistoryAdmin):
 
     def test_fire(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send a marked test of one rule to the channels."""
-        found = get_object_or_404(Rule, pk=pk)
-        if request.method != "POST" or not self.has_change_permission(request, found):
+        if request.method != "POST" or not self.has_change_permission(request):
             raise PermissionDenied
+        found = get_object_or_404(Rule, pk=pk)
         self._fire(request, [found])
         return redirect("admin:monitoring_rule_change", pk)
 

@@ -300,8 +300,11 @@ def test_evidence_is_downloaded_by_editors_and_only_while_it_matches_its_checksu
     url = reverse("admin:incidents_evidence_download", args=[frozen.pk])
     person("viewer")
     assert client.get(url).status_code == 403
-    person("editor")
+    editor = person("editor")
     assert client.get(url).content == evidence.raw_bytes(frozen)
+    (taken,) = AuditEntry.objects.filter(action="evidence.download")
+    assert (taken.actor, taken.target) == (editor, f"INC-{incident.number}")
+    assert incident.timeline.filter(kind=TimelineKind.DOWNLOAD).count() == 1
 
     Evidence.objects.filter(pk=frozen.pk).update(sha256="0" * 64)
     assert said(client.get(url, follow=True)) == [f"Evidence E{frozen.pk} does not match its checksum"]

@@ -27,7 +27,7 @@ MEANT = {
 def words(text):
     """The words of a line: letters, digits and symbols that are no Markdown."""
     # Numbers of lists and headings are counted anew, and a block of commands is always called bash.
-    text = re.sub(r"(?m)^[#\s>]*\d{1,2}[.)]\s|^(?:```|~~~)(?:ba)?sh$", "", text)
+    text = re.sub(r"(?m)^[#\s>]*\d{1,2}[.)]\s|^(?:```|~~~)\s*(?:ba)?sh$", "", text)
     plain = unicodedata.normalize("NFC", text).replace("\\|", "|").replace("<br>", " ")
     return re.findall(r"[^\W_]+|[^\w\s#*+\-=~`|>:.()\[\]!\\/<]", plain.lower())
 

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 
-from incidents import notifications, queue, tasks, vault
+from incidents import channels, notifications, queue, tasks, vault
 from incidents.admin import ChannelAdmin
 from incidents.models import Channel, ChannelKind, Delivery, NotificationKind
 from tests.incidents.conftest import NOW, channel
@@ -170,6 +170,20 @@ def test_a_channel_of_the_environment_is_read_and_tested_only(admin, hook):
     admin.post(reverse(LIST), {"action": "test_chosen", "_selected_action": [row.pk]})
     assert Delivery.objects.get().message.kind == NotificationKind.TEST
     assert b"s3cret" not in admin.get(page).content + admin.get(reverse(LIST)).content
+
+
+def test_rotation_keeps_what_was_set_for_channels_of_the_environment(settings):
+    old, new, urls = "old key " * 5, "new key " * 5, ["json://a.example", "json://b.example"]
+    settings.NOTIFY_URLS, settings.CHANNEL_KEY = urls, [old]
+    channels.sync_environment(urls)
+    Channel.objects.update(per_hour=7)
+
+    settings.CHANNEL_KEY = [new, old]
+    call_command("rotate_channel_key", stdout=StringIO())
+    settings.CHANNEL_KEY = [new]
+    channels.sync_environment(urls)
+
+    assert list(Channel.objects.values_list("per_hour", "enabled")) == [(7, True)] * 2
 
 
 def test_rotation_seals_again_and_names_what_no_key_opens(hook, settings):
