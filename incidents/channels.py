@@ -44,6 +44,19 @@ def sync_environment(urls: Sequence[str]) -> dict[str, str]:
     return present
 
 
+def rename_environment(urls: Sequence[str]) -> None:
+    """Name the rows of ``urls`` by the first key, before an older one that named them is dropped.
+
+    Without this they would be made anew, and what an administrator set for them would be lost.
+    """
+    rows = Channel.objects.filter(kind=ChannelKind.ENVIRONMENT)
+    for url in filter(None, (given.strip() for given in urls)):
+        first, *older = vault.digests(url)
+        row = rows.filter(digest__in=older).order_by("-enabled", "pk").first()
+        if row is not None and not rows.filter(digest=first).exists():
+            rows.filter(pk=row.pk).update(digest=first)
+
+
 def enabled() -> list[Channel]:
     """Return the channels that messages go to, in their order."""
     return list(Channel.objects.filter(enabled=True))

@@ -9,26 +9,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import redis
 from celery import Celery
 from django.conf import settings
-from django.db import connection
-from django.utils import timezone
 
 from tests.conditions import wait_until
-from tests.incidents.conftest import fire
-from tests.incidents.hook import Hook, receiver
+from tests.databases import NAME, migrated
+from tests.incidents.hook import receiver
 from tests.services import free_port
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(420),
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("english"),
 ]
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPENED = "[Warning] INC-1 api-gateway: 헬스체크 연속 실패"
@@ -36,7 +31,7 @@ FIRE = """
 from django.utils import timezone
 from datetime import timedelta
 from tests.incidents.conftest import fire
-fire(fingerprint="another", at=timezone.now() - timedelta(seconds=60))
+fire(at=timezone.now() - timedelta(seconds=60), **{given})
 """
 
 
@@ -49,6 +44,7 @@ class Site:
             **os.environ,
             "LANGUAGE_CODE": "en",
             "DATA_DIR": str(folder),
+            "DATABASE_URL": f"sqlite:///{folder / NAME}",
             "REDIS_URL": settings.REDIS_URL.rsplit("/", 1)[0] + "/9",
             "NOTIFY_URLS": url,
             "NOTIFY_RETRY_BASE": "0.2",
@@ -58,16 +54,13 @@ class Site:
         self.redis = redis.Redis.from_url(self.environment["REDIS_URL"])
         self.redis.flushdb()
         self.broker = Celery(broker=self.environment["REDIS_URL"], set_as_current=False)
-        # The worker gets the database of this test, its first incident included.
-        fire(at=timezone.now() - timedelta(seconds=60))
-        connection.ensure_connection()
-        with closing(sqlite3.connect(folder / "bonghwa.sqlite3")) as copy:
-            connection.connection.backup(copy)
+        migrated(folder / NAME)
+        self.fire()
         self.worker: subprocess.Popen[bytes] | None = None
 
-    def fire_another(self) -> None:
-        """Raise a second incident in the worker's database."""
-        command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", FIRE]
+    def fire(self, **given: str) -> None:
+        """Raise an incident in the worker's database."""
+        command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", FIRE.format(given=given)]
         done = subprocess.run(  # noqa: S603 - our own program
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120
         )
@@ -76,7 +69,7 @@ class Site:
     def states(self) -> list[list[object]]:
         """Return state and tries of each delivery, as the worker committed them."""
         query = "SELECT state, attempts FROM incidents_delivery ORDER BY id"
-        with closing(sqlite3.connect(self.folder / "bonghwa.sqlite3", timeout=20)) as database:
+        with closing(sqlite3.connect(self.folder / NAME, timeout=20)) as database:
             return [list(row) for row in database.execute(query)]
 
     def start(self) -> None:
@@ -150,7 +143,7 @@ def test_a_channel_that_comes_back_gets_its_message_once(site: Site) -> None:
     with receiver(port=port) as hook:
         wait_until(lambda: site.tick() and site.states()[0][0] == "sent", 60, "it was delivered")
         site.tick()
-        site.fire_another()
+        site.fire(fingerprint="another")
         wait_until(lambda: site.tick() and [one[0] for one in site.states()] == ["sent"] * 2, 60, "both")
 
         assert (hook.calls, hook.titles.count(OPENED)) == (2, 1)
@@ -161,18 +154,13 @@ def test_a_worker_killed_while_it_sends_makes_no_second_message(site: Site) -> N
     with receiver(port=port) as hook:
         hook.go.clear()
         site.start()
-        site.tick()
-        wait_until(lambda: _called(hook), 150, "the message is on its way")
+        wait_until(lambda: site.tick() and hook.calls > 0, 150, "the message is on its way")
         site.kill()
         hook.go.set()
         site.start()
         wait_until(lambda: site.tick() and site.states()[0][0] == "uncertain", 90, "the claim was found lost")
-        site.fire_another()
+        site.fire(fingerprint="another")
         wait_until(lambda: site.tick() and len(site.states()) == 2 and site.states()[1][0] == "sent", 60, "2")
 
         assert hook.calls == 2
         assert site.states()[0] == ["uncertain", 1]
-
-
-def _called(hook: Hook) -> bool:
-    return hook.calls > 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from incidents import vault
+from incidents import channels, vault
 from incidents.models import Channel
 
 SEALED = ("address", "signing_secret")
@@ -33,6 +34,7 @@ class Command(BaseCommand):
                 continue
             # Only what was read: an address entered meanwhile is sealed with the first key already.
             turned += Channel.objects.filter(pk=channel.pk, **old).update(**new)
+        channels.rename_environment(settings.NOTIFY_URLS)
         self.stdout.write(f"{turned} channels sealed with the first key.")
         if lost:
             raise CommandError(f"No key opens these, enter them again: {', '.join(lost)}")
