@@ -155,15 +155,27 @@ TABLES: Mapping[str, Table] = {
 
 
 def own_columns(slot: str, header: tuple[str, ...]) -> bool:
-    """Return whether every cell of ``header`` is one of the layout's own words, in any language."""
-    words = {squeeze(cell) for cells in TABLES[slot].header.values() for cell in cells}
-    return all(squeeze(cell) in words for cell in header)
+    """Return whether every cell of ``header`` is one of the layout's own words, in any language.
+
+    Emphasis around it and capitals may differ; anything else would be lost when the word is printed.
+    """
+    words = {_spelt(cell) for cells in TABLES[slot].header.values() for cell in cells}
+    return all(_spelt(cell) in words for cell in header)
+
+
+def _spelt(cell: str) -> str:
+    return unicodedata.normalize("NFKC", cell).strip("*_` \t").lower()
 
 
 def squeeze(text: str) -> str:
     """Return the letters and digits of ``text`` in lower case, without what stands in parentheses."""
     bare = re.sub(r"\([^()]*\)", "", unicodedata.normalize("NFKC", text))
     return "".join(char for char in bare.lower() if char.isalnum())
+
+
+def numbered(number: int, heading: str) -> str:
+    """Return ``heading`` behind its number; from 100 on without one, which :func:`unnumbered` would leave."""
+    return f"{number}. {heading}" if number < 100 else heading
 
 
 def unnumbered(heading: str) -> str:

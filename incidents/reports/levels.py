@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from incidents.reports.layout import SLOTS, known_slot
-from incidents.reports.scan import ANY_HEADING, HEADING, Line
+from incidents.reports.scan import ANY_HEADING, HEADING, Line, heading
 
 _BOLD = re.compile(r"^(?:\*\*(?=[^\s*])([^*]+)\*\*|__(?=[^\s_])([^_]+)__)[ \t]*$")
 _DEEPEST = 6
@@ -60,12 +60,12 @@ def _unbolded(lines: list[Line]) -> list[Line]:
     if not any(_names_group(text) for text in sections.values()):
         return lines
     for at, text in sections.items():
-        lines[at] = Line(lines[at].number, f"## {text}")
+        lines[at] = Line(lines[at].number, heading(2, text))
     first = next((at for at, line in enumerate(lines) if not line.blank), 0)
     if (
         first in bold
         and first not in sections
         and not any(HEADING.match(line.text) for line in lines[:first])
     ):
-        lines[first] = Line(lines[first].number, f"# {bold[first]}")
+        lines[first] = Line(lines[first].number, heading(1, bold[first]))
     return lines

@@ -20,9 +20,10 @@ from incidents.reports.layout import (
     TABLES,
     UNTITLED,
     known_slot,
+    numbered,
 )
 from incidents.reports.model import Document, Extra, Problem
-from incidents.reports.scan import HEADING, close_fence, escape, item_of, row_of
+from incidents.reports.scan import HEADING, close_fence, escape, heading, item_of, row_of
 
 
 def render(document: Document, kind: str = "summary", generated: Sequence[Extra] = ()) -> str:
@@ -77,7 +78,7 @@ class _Printer:
         parts = intro + body
         if group in self.document.empty and not parts:
             parts = [NO_DATA[self.language]]
-        section = ["\n\n".join([f"## {self.headings[group]}", *parts])] if parts else []
+        section = ["\n\n".join([heading(2, self.headings[group]), *parts])] if parts else []
         return section + self._outer(group)
 
     def _members(self, group: str) -> list[str]:
@@ -90,7 +91,7 @@ class _Printer:
             if rows and slot != "proxy":
                 number += 1
                 prefix = f"{number}. " if group == "causes" else ""
-                rows = [f"### {prefix}{self.headings[slot]}", *rows]
+                rows = [heading(3, f"{prefix}{self.headings[slot]}"), *rows]
             elif rows and not rows[0].startswith("### "):
                 rows = [f"### {PROXY_TITLE[self.language]}", *rows]
             parts += rows + self._subsections(slot)
@@ -106,7 +107,7 @@ class _Printer:
             title = _one_line(problem.title)
             if access and (not title or title in ACCESS_TITLE.values()):
                 title = ACCESS_TITLE[self.language]
-            parts.append(f"### {number}. {title or UNTITLED[self.language]}")
+            parts.append(heading(3, numbered(number, title or UNTITLED[self.language])))
             body = _body(problem.body, breaks_rows)
             rows = self.document.access if access else ()
             content = self._table("access", ((row.path, row.result) for row in rows))
@@ -155,11 +156,12 @@ class _Printer:
         blocks: list[str] = []
         for row in self.document.commands:
             comment = [line.strip() for line in row.comment.splitlines() if line.strip()]
-            command = "\n".join(line.rstrip() for line in row.command.strip("\r\n").splitlines())
+            # Not splitlines: what else that takes for the end of a line is a character of the command here.
+            command = "\n".join(line.rstrip() for line in re.split(r"\r\n|\r|\n", row.command.strip("\r\n")))
             if not comment and not command.strip():
                 continue
             number = len(blocks) + 1
-            lines = [f"# {number}. {comment[0]}", *(f"# {line}" for line in comment[1:])] if comment else []
+            lines = [f"# {line}" for line in (numbered(number, comment[0]), *comment[1:])] if comment else []
             blocks.append("\n".join([*lines, *([command] if command.strip() else [])]))
         if not blocks:
             return []
@@ -173,7 +175,7 @@ class _Printer:
         for row in self.document.proxies:
             body = _body(row.body, breaks_rows)
             if body or _one_line(row.title):
-                parts.append(f"### {_one_line(row.title) or PROXY_TITLE[self.language]}")
+                parts.append(heading(3, _one_line(row.title) or PROXY_TITLE[self.language]))
                 parts.append(body or NO_DATA[self.language])
         return parts
 
@@ -199,13 +201,13 @@ class _Printer:
 
 def _extra(extra: Extra) -> str:
     level = min(extra.level, 3)
-    heading = f"{'#' * level} {_one_line(extra.heading) or '-'}"
+    first = heading(level, _one_line(extra.heading) or "-")
     body = _body(extra.body, breaks_extra(level))
-    return f"{heading}\n\n{body}" if body else heading
+    return f"{first}\n\n{body}" if body else first
 
 
 def _generated(extra: Extra) -> str:
-    return f"## {extra.heading}\n\n{GENERATED}\n\n{_body(extra.body, breaks_extra(2))}"
+    return f"{heading(2, extra.heading)}\n\n{GENERATED}\n\n{_body(extra.body, breaks_extra(2))}"
 
 
 def _body(text: str, breaks: Callable[[str], bool]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 HEADING = re.compile(r"^(#{1,3})[ \t]+((?:[^ \t]++|[ \t]++(?!#*+[ \t]*+$))*+)(?:[ \t]++#++)?[ \t]*+$")
 ANY_HEADING = re.compile(r"^#{1,6}(?:[ \t]|$)")
+_CLOSING = re.compile(r"(?:^|[ \t])#+$")
 _ESCAPED = re.compile(r"^\\(#{1,3}(?:[ \t].*)?)$")
 _MARKER = r"(?:[-*+]|\d{1,9}[.)])"
 _FENCE = re.compile(rf"^\s*(?:{_MARKER}\s+(?:\[[ xX]\]\s+)?)*(`{{3,}}(?=[^`]*$)|~{{3,}})(.*)$")
@@ -60,6 +61,11 @@ def lines_of(text: str) -> tuple[list[Line], int | None]:
     return found, opened
 
 
+def heading(level: int, text: str) -> str:
+    """Return a heading that is read as ``text``, closed where the text ends as a closed one does."""
+    return f"{'#' * level} {text}{' #' if _CLOSING.search(text) else ''}"
+
+
 def underlined(lines: Sequence[Line]) -> list[Line]:
     """Return ``lines`` with underlined headings as ``#`` ones, if the first of them is underlined.
 
@@ -71,7 +77,7 @@ def underlined(lines: Sequence[Line]) -> list[Line]:
     found = list(lines)
     for at in range(start, len(lines) - 1):
         if level := _level(lines, at):
-            found[at] = Line(lines[at].number, f"{'#' * level} {lines[at].text.strip()}")
+            found[at] = Line(lines[at].number, heading(level, lines[at].text.strip()))
             found[at + 1] = Line(lines[at + 1].number, "")
     return found
 

@@ -132,6 +132,32 @@ def test_a_table_that_does_not_fit_is_kept_as_it_is():
     assert "| a | b |" in render(parsed.document)
 
 
+@pytest.mark.parametrize("memory", ["메모리 (GB)", "메모:리", "메*모리"])
+def test_a_column_that_is_not_spelt_as_the_layout_does_is_told(memory):
+    table = f"| 서비스 | 상태 | **CPU** | {memory} |\n|---|---|---|---|\n| a | b | 1% | 2 |\n"
+    text = f"# x\n\n## 현재 상태\n\n{table}"
+
+    assert IssueCode.RENAMED_COLUMNS in {code for _line, code in codes(text)}
+    assert codes(text.replace(memory, "메모리")) == []
+
+
+def test_a_separator_of_lines_inside_a_command_is_a_character_of_it():
+    text = "# x\n\n## 해결 방안\n\n### 즉시 조치\n\n```bash\n\u2028# 1. restart\ndocker restart a\n```\n"
+    printed = render(parse(text).document)
+
+    assert "\u2028# 1. restart\ndocker restart a" in printed
+    assert render(parse(printed).document) == printed
+
+
+def test_a_hundred_commands_are_printed_as_they_are_read():
+    commands = "\n\n".join(f"# {number}. restart\ndocker restart a{number}" for number in range(1, 106))
+    printed = render(parse(f"# x\n\n## 해결 방안\n\n### 즉시 조치\n\n```bash\n{commands}\n```\n").document)
+
+    assert "# 99. restart\ndocker restart a99" in printed
+    assert "docker restart a105" in printed
+    assert render(parse(printed).document) == printed
+
+
 def test_columns_are_found_by_name():
     text = (
         "# x\n\n## Current state\n\n| Memory | CPU | Service | State |\n|-|-|-|-|\n| 1 GB | 2% | a | up |\n"

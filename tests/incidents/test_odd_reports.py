@@ -67,6 +67,19 @@ def test_sections_under_four_marks_are_sections_in_either_language_or_both():
     assert document.proxies[0].body.startswith("```nginx\nlocation /ws")
 
 
+@pytest.mark.parametrize("mark", ["# #", "## ##", "## #"])
+def test_only_one_closing_of_a_heading_is_taken_off_and_the_rest_stays(mark):
+    kept = mark.split()[0]
+    text = f"# Down - Summary report\n\n## Root cause {mark}\n\nretry loop\n\n## Other {mark}\n\ntext\n"
+    document = parse(text).document
+    printed = render(document)
+
+    assert f"## Other {kept} #\n" in printed
+    assert [extra.heading for extra in document.extras] == [f"Other {kept}"]
+    assert parse(printed).document == document
+    assert render(parse(printed).document) == printed
+
+
 def test_bold_lines_are_headings_where_there_are_no_others():
     document = parse(read("bold-headings-fullwidth-bom")).document
 
