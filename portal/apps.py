@@ -3,10 +3,12 @@
 from contextlib import suppress
 from importlib import import_module
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.db import connections
-from django.db.models.signals import pre_migrate
+from django.db.models.signals import post_migrate, pre_migrate
+
+from portal import database_roles
 
 
 class PortalConfig(AppConfig):
@@ -19,6 +21,8 @@ class PortalConfig(AppConfig):
         import_module("portal.celery")
         import_module("portal.checks")
         pre_migrate.connect(_let_statements_take_long)
+        # The signal comes after all that migrates, for each app that has models; once is enough.
+        post_migrate.connect(database_roles.apply, sender=apps.get_app_config("incidents"))
         with suppress(OSError):  # a read-only DATA_DIR is told by preflight and by the checks
             settings.STATIC_ROOT.mkdir(exist_ok=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests import distribution
 from tests.browser import chromium
@@ -44,6 +45,23 @@ def django_db_setup(django_db_setup, django_db_blocker):
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
                 cursor.execute("DROP TRIGGER IF EXISTS incidents_audit_kept")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def a_test_s_transaction_outlives_who_closes_old_connections() -> Iterator[None]:
+    """Channels and Celery's beat close old connections between two pieces of work, a test's own among them.
+
+    On SQLite in memory that does nothing.
+    """
+    close = BaseDatabaseWrapper.close_if_unusable_or_obsolete
+
+    def unless_in_a_transaction(self: BaseDatabaseWrapper) -> None:
+        if not self.in_atomic_block:
+            close(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", unless_in_a_transaction)
+        yield
 
 
 @pytest.fixture

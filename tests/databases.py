@@ -44,9 +44,9 @@ def migrated_postgres(url: str, programs: Path) -> None:
             subprocess.run([str(programs / "psql"), *words], check=True, capture_output=True)  # noqa: S603 - Debian's own programs
             return
         with tempfile.TemporaryDirectory() as folder:
-            _manage_migrate(Path(folder), {"DATABASE_URL": url})
+            migrate(Path(folder), {"DATABASE_URL": url})
         making = dump.with_suffix(".making")
-        words = ["--no-owner", "--file", str(making), url]
+        words = ["--no-owner", "--no-privileges", "--file", str(making), url]
         subprocess.run([str(programs / "pg_dump"), *words], check=True)  # noqa: S603 - Debian's own programs
         making.rename(dump)
 
@@ -56,16 +56,21 @@ def _migrate(folder: Path) -> None:
     making = folder.with_suffix(".making")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir()
-    _manage_migrate(making, {})
+    migrate(making, {})
     making.rename(folder)
 
 
-def _manage_migrate(folder: Path, database: dict[str, str]) -> None:
+def migrate(folder: Path, database: dict[str, str]) -> None:
+    """Run ``manage.py migrate`` with ``folder`` as ``DATA_DIR`` and the variables of ``database``.
+
+    Raises:
+        subprocess.CalledProcessError: the migrations fail.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
         cwd=ROOT,
         env=environment | {"DATA_DIR": str(folder)} | database,
-        timeout=90,
+        timeout=300,
         check=True,
     )

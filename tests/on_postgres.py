@@ -1,7 +1,8 @@
 """``python -m tests.on_postgres [pytest's options]``: the tests that use Django's database, on PostgreSQL.
 
-A private server is started and stopped. ``DATABASE_URL`` is set for all, so tests that start a whole
-product with a database of its own, containers, or a browser are left out, and so is what is timed.
+A private server is started and stopped. Folders whose tests start whole products are left out, since those
+bring their own database (a deployment of ``compose.yaml``, the fault suite and the proofs run on PostgreSQL),
+and so is what is timed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 USES_DATABASE = re.compile(r"django_db|transactional_db|live_server|\bdb\b")
 #: Folders whose tests start products of their own.
 PRODUCTS = ("bench", "e2e", "proof")
-LEFT_OUT = "not docker and not browser and not timed and not slow"
+LEFT_OUT = "not timed and not fleet"
 
 
 def modules() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import redis
 
+from tests.databases import migrate, migrated_postgres
 from tests.services import free_port, start_valkey, stop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +19,20 @@ REDIS_USERS = ("web", "gateway", "worker-collect", "worker-ops", "beat", "setup"
 DATABASE_ROLES = ("owner", "app", "ops", "gateway")
 #: What the test itself looks with; it is in no deployment.
 LOOKER = "user looker on >looker ~* &* +@all\n"
+#: Tries each argument as a statement in the product's own database, and undoes it.
+TRY = """
+import sys
+from django.db import ProgrammingError, transaction
+for statement in sys.argv[1:]:
+    try:
+        with transaction.atomic():
+            transaction.get_connection().cursor().execute(statement)
+            transaction.set_rollback(True)
+        print("may")
+    except ProgrammingError as error:
+        assert str(error).startswith(("permission denied", "must be owner")), error
+        print("may not")
+"""
 
 
 class Redis:
@@ -67,12 +82,19 @@ def guarded_redis(folder: Path) -> Iterator[Redis]:
 
 
 def make_roles(url: str, programs: Path, folder: Path) -> None:
-    """Run ``deploy/postgres/roles.sql`` on the database at ``url``; ``programs`` has psql."""
+    """Run ``deploy/postgres/roles.sql`` in the database at ``url``."""
     for role in DATABASE_ROLES:
         (folder / f"postgres_password_{role}").write_text(secret(role) + "\n")
     words = ["--no-psqlrc", "--quiet", "-v", f"secrets={folder}", "-d", url]
     script = str(ROOT / "deploy" / "postgres" / "roles.sql")
     subprocess.run([str(programs / "psql"), *words, "-f", script], check=True, capture_output=True)  # noqa: S603 - Debian's own program
+
+
+def migrated_with_roles(url: str, programs: Path, folder: Path) -> None:
+    """Make the empty database at ``url`` what a deployment has: the roles, and migrations by the owner."""
+    make_roles(url, programs, folder)
+    migrated_postgres(as_role(url, "owner"), programs)
+    migrate(folder, {"DATABASE_URL": as_role(url, "owner")})
 
 
 def as_role(url: str, role: str) -> str:
@@ -91,3 +113,13 @@ def may(url: str, statement: str) -> bool:
         finally:
             connection.rollback()
     return True
+
+
+def allowed(python: Callable[..., str], statements: Sequence[str]) -> list[str]:
+    """Return those of ``statements`` that the database lets a process run; whatever they do is undone.
+
+    ``python`` runs a script with arguments, and with the process's own environment.
+    """
+    said = python("import django; django.setup()" + TRY, *statements).splitlines()
+    assert len(said) == len(statements), said
+    return [statement for statement, answer in zip(statements, said, strict=True) if answer == "may"]

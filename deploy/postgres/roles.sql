@@ -1,15 +1,18 @@
--- Roles of Bonghwa in PostgreSQL 15 or newer, and what each of them may do. Run by a superuser:
+-- Roles of Bonghwa in PostgreSQL 15 or newer. Run by a superuser in an empty database, before the first
+-- `manage.py migrate`; compose.yaml's PostgreSQL does so when it makes its cluster:
 --
 --   psql -d bonghwa -v secrets=/run/secrets -f deploy/postgres/roles.sql
 --
--- Safe to repeat. Run it before the first `manage.py migrate` and once more after it; later migrations need it
--- only when they make a table that must not be changed. Passwords come from files of the folder `secrets`, so
--- that they are in no process list: postgres_password_owner, _app, _ops and _gateway.
+-- Passwords come from files of the folder `secrets`, so that they are in no process list: postgres_password_owner,
+-- _app, _ops and _gateway. Safe to repeat; with other passwords in the files it changes them.
 --
 --   bonghwa_owner    owns the tables: migrations, backup, restore; no process that runs all day
 --   bonghwa_app      web, collect, beat: reads and writes rows; audit entries can be added, not changed or removed
 --   bonghwa_ops      the ops worker: the same, and removes audit entries whose days are over
 --   bonghwa_gateway  the gateway: reads the market's days
+--
+-- What they may do with each table, the owner gives at the end of every `manage.py migrate`
+-- (portal/database_roles.py).
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 \if :{?secrets}
@@ -43,21 +46,3 @@ ALTER DATABASE :"DBNAME" OWNER TO bonghwa_owner;
 ALTER SCHEMA public OWNER TO bonghwa_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO bonghwa_app, bonghwa_gateway;
-
--- Tables that there are, and those that a migration makes.
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO bonghwa_app;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO bonghwa_app;
-ALTER DEFAULT PRIVILEGES FOR ROLE bonghwa_owner IN SCHEMA public
-  GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO bonghwa_app;
-ALTER DEFAULT PRIVILEGES FOR ROLE bonghwa_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO bonghwa_app;
-
--- What the app must not rewrite: the audit's entries, the mark of its end, and which migrations ran.
-SELECT format('REVOKE %s ON %I FROM bonghwa_app', rights, name)
-  FROM (VALUES ('incidents_auditentry', 'UPDATE, DELETE'),
-               ('incidents_audithead', 'DELETE'),
-               ('django_migrations', 'INSERT, UPDATE, DELETE')) AS kept (name, rights)
- WHERE to_regclass(name) IS NOT NULL \gexec
-SELECT format('GRANT %s ON %I TO %I', rights, name, role)
-  FROM (VALUES ('incidents_auditentry', 'DELETE', 'bonghwa_ops'),
-               ('gateway_marketday', 'SELECT', 'bonghwa_gateway')) AS given (name, rights, role)
- WHERE to_regclass(name) IS NOT NULL \gexec

@@ -17,10 +17,9 @@ import pytest
 
 from portal.supervise import plan
 from tests.conditions import wait_until
-from tests.databases import migrated_postgres
 from tests.e2e.client import logged_in
 from tests.e2e.product import OWN, ROOT
-from tests.rights import Redis, as_role, guarded_redis, make_roles
+from tests.rights import Redis, as_role, guarded_redis, migrated_with_roles
 from tests.servers import postgres_programs
 from tests.services import free_port, stop
 
@@ -143,9 +142,7 @@ class Deployment:
 def deployment(postgres_url: str, tmp_path: Path) -> Iterator[Deployment]:
     programs = postgres_programs()
     assert programs is not None
-    make_roles(postgres_url, programs, tmp_path)
-    migrated_postgres(as_role(postgres_url, "owner"), programs)
-    make_roles(postgres_url, programs, tmp_path)
+    migrated_with_roles(postgres_url, programs, tmp_path)
     with guarded_redis(tmp_path) as redis:
         yield Deployment(tmp_path, postgres_url, redis)
 

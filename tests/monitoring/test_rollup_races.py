@@ -70,7 +70,8 @@ def shell(environment: dict[str, str], code: str) -> str:
 
 def race(folder: Path, database: dict[str, str]) -> list[Any]:
     """Kill one worker in the middle of the backlog, let three finish it together; return what is stored."""
-    environment = {**os.environ, **database, "DATA_DIR": str(folder)}
+    own = {"DATABASE_URL": f"sqlite:///{folder / NAME}"}
+    environment = {**os.environ, **own, **database, "DATA_DIR": str(folder)}
     if not database:
         migrated(folder / NAME)
     shell(environment, FILL)
