@@ -1,6 +1,7 @@
 """``/health`` says that the process lives and touches nothing; ``/health/ready`` asks what it depends on.
 
-Both answer before host checks and redirects, so that a probe may use an address instead of a name.
+Both, like ``/health/proxy`` of :mod:`portal.hop`, answer before host checks and redirects: a probe may use an
+address instead of a name.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from gateway.status import FeedState, read_statuses
 from portal.headers import BARE
 from portal.heartbeat import ages
+from portal.hop import arrived
 
 ALIVE = b'{"status":"ok"}'
 _BARE = [(name.lower().encode(), value.encode()) for name, value in BARE.items()]
@@ -61,7 +63,7 @@ class Alive:
 
 
 class HealthMiddleware:
-    """Answer both endpoints ahead of every other middleware."""
+    """Answer the endpoints ahead of every other middleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -73,6 +75,8 @@ class HealthMiddleware:
             return _json(ALIVE, 200)
         if request.path == "/health/ready":
             return self.readiness.respond()
+        if request.path == "/health/proxy":
+            return _json(arrived(request), 200)
         return self.get_response(request)
 
 

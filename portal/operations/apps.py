@@ -7,7 +7,10 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 #: Modules with ``VERIFIERS``; of two verifiers whose words a line holds the first is bound to it.
-MODULES = ("verifiers", "retry_verifiers", "reach_verifiers", "posture", "drill_verifiers")
+MODULES = (
+    *("verifiers", "retry_verifiers", "reach_verifiers", "forwarding_verifier"),
+    *("posture", "drill_verifiers"),
+)
 
 
 class OperationsConfig(AppConfig):

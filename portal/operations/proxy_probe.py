@@ -15,6 +15,8 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,7 +35,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ABSENT = re.compile(r"missing\s+connection header|connection header (?:is )?missing", re.I)
 _WRONG = re.compile(
     r"invalid connection header:?\s*(?P<a>[\w, -]{0,60})"
-    r"|connection header does not include[^:]*:\s*(?P<b>[\w, -]{0,60})",
+    r"|connection headers? do(?:es)? not include[^:]*:\s*[\"]?(?P<b>[\w, -]{0,60})",
     re.I,
 )
 
@@ -153,11 +155,7 @@ def send(place: Place, ask: Ask, guard: Guard, timeout_s: float) -> Answer:
     """
     deadline = time.monotonic() + timeout_s
     key = base64.b64encode(os.urandom(16))
-    try:
-        plain = guard.connect(place.host, place.port, timeout_s)
-    except OSError as error:
-        raise Unreachable(_words(error)) from error
-    with plain, _wrapped(plain, place, guard, deadline) as connection:
+    with _connected(place, guard, timeout_s) as connection:
         try:
             connection.sendall(_request(place, ask, key))
             head, rest = _head(connection, deadline)
@@ -173,8 +171,37 @@ def send(place: Place, ask: Ask, guard: Guard, timeout_s: float) -> Answer:
         return Answer(status, reason)
 
 
+@contextmanager
+def opened(place: Place, guard: Guard, timeout_s: float) -> Iterator[tuple[socket.socket, int, bytes]]:
+    """Shake hands like a browser; yields the connection, the status, and what came behind the answer's head.
+
+    Raises:
+        Unreachable: see :func:`look`; also when the proxy does not answer.
+        guard.Refused: the address may not be reached.
+    """
+    deadline = time.monotonic() + timeout_s
+    with _connected(place, guard, timeout_s) as connection:
+        try:
+            connection.sendall(_request(place, Ask.FULL, base64.b64encode(os.urandom(16))))
+            head, rest = _head(connection, deadline)
+        except OSError as error:
+            raise Unreachable(_words(error)) from error
+        yield connection, _status(head)[0], rest
+
+
+@contextmanager
+def _connected(place: Place, guard: Guard, timeout_s: float) -> Iterator[socket.socket]:
+    deadline = time.monotonic() + timeout_s
+    try:
+        plain = guard.connect(place.host, place.port, timeout_s)
+    except OSError as error:
+        raise Unreachable(_words(error)) from error
+    with plain, _wrapped(plain, place, guard, deadline) as connection:
+        yield connection
+
+
 def _wrapped(plain: socket.socket, place: Place, guard: Guard, deadline: float) -> socket.socket:
-    if place.parts.scheme != "wss":
+    if place.parts.scheme not in ("wss", "https"):
         return plain
     plain.settimeout(max(0.05, deadline - time.monotonic()))
     try:

@@ -42,6 +42,10 @@ _BY_FINDING = {
 _NONE_SENT = gettext_lazy("no upgrade header is forwarded when the client sends no Connection header")
 
 
+class NoProxy(Exception):
+    """There is no proxy to look at; the message says why, in the active language."""
+
+
 def public_socket_url(path: str) -> str:
     """Return the WebSocket URL of ``path`` under ``PUBLIC_URL``."""
     parts = urlsplit(settings.PUBLIC_URL)
@@ -49,15 +53,28 @@ def public_socket_url(path: str) -> str:
     return urlunsplit((scheme, parts.netloc, f"/{path.lstrip('/')}", "", ""))
 
 
+def socket_behind_proxy(target: str, path: str) -> str:
+    """Return ``target`` if it is a WebSocket's URL, else that of ``path`` under ``PUBLIC_URL``.
+
+    Raises:
+        NoProxy: ``PUBLIC_URL`` leads to this server itself.
+    """
+    if target.startswith(("ws://", "wss://")):
+        return target
+    url = public_socket_url(path)
+    if is_ourselves(url):
+        raise NoProxy(_("PUBLIC_URL is this server itself: there is no proxy to look at"))
+    return url
+
+
 def upgrade(target: str, parameters: Mapping[str, Any]) -> Verdict:
     """Shake hands through the proxy and say what it does with the upgrade headers."""
-    given = target if target.startswith(("ws://", "wss://")) else ""
-    url = given or public_socket_url(str(parameters["path"]))
-    if not given and _is_ourselves(url):
-        reason = _("PUBLIC_URL is this server itself: there is no proxy to look at")
-        return Verdict(Outcome.UNKNOWN, reason, HANDSHAKE)
     try:
-        seen = proxy_probe.look(url, _guard(url), timeout_s=float(parameters["timeout_s"]))
+        url = socket_behind_proxy(target, str(parameters["path"]))
+    except NoProxy as error:
+        return Verdict(Outcome.UNKNOWN, str(error), HANDSHAKE)
+    try:
+        seen = proxy_probe.look(url, guard_of(url), timeout_s=float(parameters["timeout_s"]))
     except (Refused, BadUrl, proxy_probe.Unreachable) as error:
         return Verdict(Outcome.UNKNOWN, f"{url}: {error}"[:500], HANDSHAKE)
     return Verdict(_outcome(seen), f"{worded(seen)} ({seen.seen})"[:500], f"{HANDSHAKE} {url}"[:200])
@@ -77,12 +94,13 @@ def _outcome(seen: Judgement) -> Outcome:
     return Outcome.PASS if seen.finding is Finding.OK else Outcome.FAIL
 
 
-def _is_ourselves(url: str) -> bool:
+def is_ourselves(url: str) -> bool:
+    """Whether ``url`` is this server without anything in front."""
     parts = urlsplit(url)
     return parts.hostname in ("127.0.0.1", "localhost", "::1") and parts.port == settings.PORT
 
 
-def _guard(url: str) -> Guard:
+def guard_of(url: str) -> Guard:
     """Return the guard: the host of ``PUBLIC_URL`` was chosen by an administrator and may be internal."""
     public, asked = urlsplit(settings.PUBLIC_URL), urlsplit(url)
     return probing.guard(from_label=public.hostname == asked.hostname and public.port == asked.port)
@@ -183,7 +201,8 @@ def _probed() -> list[str]:
     return list(dict.fromkeys(filter(None, names)))
 
 
-def _public() -> list[str]:
+def public_sockets() -> list[str]:
+    """Return the WebSocket URLs that are probed from here: what a proxy verifier may be aimed at."""
     sockets = Endpoint.objects.filter(enabled=True, kind="websocket", prober=None).order_by("url")
     return list(sockets.values_list("url", flat=True).distinct()[:MAX_ENDPOINTS])
 
@@ -214,7 +233,7 @@ VERIFIERS = (
             ),
             Parameter(name="timeout_s", label=gettext_lazy("timeout (s)"), kind="number", least=0.2, most=10),
         ),
-        targets=_public,
+        targets=public_sockets,
     ),
     Verifier(
         name="probe.green",

@@ -13,6 +13,7 @@ from tests.services import free_port
 
 LOOPBACK = Guard(parse_policy(["loopback"]))
 PARAMETERS = {"path": "/ws", "timeout_s": 5.0}
+DAPHNE = 'HTTP Connection headers do not include "upgrade" value (case-insensitive): "close"'
 AUTOBAHN = "HTTP Connection header does not include 'upgrade' value (case-insensitive) : keep-alive"
 
 
@@ -33,6 +34,7 @@ AUTOBAHN = "HTTP Connection header does not include 'upgrade' value (case-insens
         (Answer(404), None, Answer(404), Finding.NOT_FORWARDED, ""),
         (Answer(400), None, Answer(404), Finding.HARD_CODED, ""),
         (Answer(400, AUTOBAHN), None, Answer(404), Finding.HARD_CODED, "keep-alive"),
+        (Answer(400, DAPHNE), None, Answer(404), Finding.HARD_CODED, "close"),
         (Answer(426, "invalid Connection header: close"), None, Answer(426), Finding.NOT_FORWARDED, ""),
         (Answer(426, "invalid Connection header: h2"), None, Answer(426), Finding.HARD_CODED, "h2"),
         (Answer(400, "HTTP Connection header missing"), None, Answer(404), Finding.NOT_FORWARDED, ""),
