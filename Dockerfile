@@ -1,7 +1,8 @@
 # One image for every role; ROLE says which process a container is (portal/supervise/role.py).
-# Builds with and without BuildKit, and without a network when wheels/ is filled (make image).
+# Builds with and without BuildKit, and without a network when wheels/ is filled (make wheels).
 #
-# BASE: anything Debian-based with the Python 3.11 of wheels/; the official image, or deploy/compose/base-image.sh.
+# BASE: anything Debian-based with Python 3.11; the official image, or deploy/compose/base-image.sh. Without wheels/ it
+# also needs pip 22.3 or newer.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
@@ -9,7 +10,9 @@ WORKDIR /build
 COPY requirements.txt wheels* wheels/
 RUN set -eu; \
     python3 -m venv --without-pip /opt/venv; \
-    if ls wheels/pip-*.whl >/dev/null 2>&1; then \
+    # As make wheels writes it: wheels of another requirements.txt are not used.
+    if ls wheels/pip-*.whl >/dev/null 2>&1 \
+        && sed 's/ *;.*//' wheels/requirements.txt | cmp -s - wheels/all.txt; then \
       /opt/venv/bin/python "$(ls wheels/pip-*.whl)/pip" install --quiet --no-cache-dir \
         --disable-pip-version-check --no-index --find-links wheels -r wheels/requirements.txt; \
     else \
@@ -30,7 +33,7 @@ RUN /opt/venv/bin/python -m compileall -q /app
 FROM ${BASE}
 RUN groupadd --gid 10001 bonghwa \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin bonghwa \
-    && install -d -o 10001 -g 10001 -m 0700 /data
+    && install -d -o 10001 -g 10001 -m 0700 /data /backups
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 ENV PATH=/opt/venv/bin:$PATH \
@@ -45,7 +48,7 @@ USER 10001:10001
 EXPOSE 5111
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-m", "portal.supervise.health"]
-# Run it with an init (docker run --init; compose.yaml does): it reaps what the process leaves behind.
+# No init of its own: compose.yaml (`init: true`) and `docker run --init` bring the Engine's, which is tini.
 CMD ["python", "-m", "portal.supervise.role"]
 # Last, so that a new revision leaves the layers above as they are.
 ARG VERSION=0.1.0

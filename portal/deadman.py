@@ -39,8 +39,13 @@ class Ping:
 
 
 def ping() -> Ping | None:
-    """Ping when all is well; return what happened, ``None`` without a URL. Never raises, never follows."""
+    """Ping when all is well; return what happened, ``None`` without a URL. Never raises, never follows.
+
+    Without a URL the last result of one that was set before goes, so that nobody takes it for silence.
+    """
     if not settings.DEADMAN_URL:
+        with suppress(redis.RedisError), _client() as client:
+            client.delete(KEY)
         return None
     parts = check()
     bad = [name for name in NEEDED if not parts[name].ok]

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,29 +24,43 @@ from tests.services import stop
 
 @dataclass(frozen=True, slots=True)
 class Isolated:
-    """Where the Engine's API is, and the address at which its published ports are reached."""
+    """Where the Engine's API is, the address at which its published ports are reached, and this machine's."""
 
     host: str
     address: str
+    #: This machine's address, as containers reach it.
+    outside: str
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=10)  # noqa: S603 S607 - fixed words
+    done = subprocess.run(["ip", *words], check=False, capture_output=True, text=True, timeout=10)  # noqa: S603 S607 - fixed words
+    if done.returncode:
+        raise EngineFailed(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+def _gone(name: str, outer: str) -> None:
+    """Remove both, whichever there are.
+
+    A namespace outlives its name while a process or a mount of a killed Engine holds it, and its link too.
+    """
+    for words in (("netns", "delete", name), ("link", "delete", outer)):
+        with suppress(EngineFailed):
+            _ip(*words)
 
 
 @contextmanager
-def namespace() -> Iterator[tuple[str, str]]:
-    """Make a network namespace that this machine reaches; yields its name and address.
+def namespace() -> Iterator[tuple[str, str, str]]:
+    """Make a network namespace that this machine reaches; yields its name, its address and this machine's.
 
     Raises:
-        subprocess.CalledProcessError: it cannot be made.
+        EngineFailed: it cannot be made.
     """
     with claimed("namespace", range(1, 64)) as number:
         name, outer, inner = f"bwtest{number}", f"bwt{number}a", f"bwt{number}b"
         here, there = (f"172.29.255.{4 * number - 4 + host}" for host in (1, 2))
-        subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)  # noqa: S603 S607 - left by a killed run
-        _ip("netns", "add", name)
+        _gone(name, outer)  # what a killed run left; the claim is of those who live
         try:
+            _ip("netns", "add", name)
             _ip("link", "add", outer, "type", "veth", "peer", "name", inner, "netns", name)
             _ip("addr", "add", f"{here}/30", "dev", outer)
             _ip("link", "set", outer, "up")
@@ -54,9 +68,9 @@ def namespace() -> Iterator[tuple[str, str]]:
             for device in (inner, "lo"):
                 _ip("-n", name, "link", "set", device, "up")
             _ip("-n", name, "route", "add", "default", "via", here)
-            yield name, there
+            yield name, there, here
         finally:
-            _ip("netns", "delete", name)
+            _gone(name, outer)
 
 
 @contextmanager
@@ -71,7 +85,7 @@ def isolated_engine() -> Iterator[Isolated]:
     (folder / "daemon.json").write_text("{}")
     host = f"unix://{folder}/sock"
     try:
-        with namespace() as (name, address), (folder / "log").open("ab") as log:
+        with namespace() as (name, address, outside), (folder / "log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - a fixed program with our own arguments
                 [
                     *("nsenter", f"--net=/run/netns/{name}", "dockerd", "--host", host),
@@ -88,7 +102,7 @@ def isolated_engine() -> Iterator[Isolated]:
                     if process.poll() is not None or time.monotonic() > deadline:
                         raise EngineFailed("dockerd did not start: " + (folder / "log").read_text()[-2000:])
                     time.sleep(0.1)
-                yield Isolated(host, address)
+                yield Isolated(host, address, outside)
             finally:
                 stop(process, timeout=30)
     finally:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.deploy.place import ROOT
@@ -50,7 +49,7 @@ def make_images(docker_host: str) -> None:
     environment = os.environ | {"DOCKER_HOST": docker_host}
     steps = (
         ["docker", "import", str(root_filesystem()), BASE],
-        ["make", "image", f"BASE={BASE}", f"IMAGE={IMAGE}", f"PYTHON={sys.executable}"],
+        ["make", "image", f"BASE={BASE}", f"IMAGE={IMAGE}"],
     )
     for step in steps:
         subprocess.run(step, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - fixed programs

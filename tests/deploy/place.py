@@ -20,16 +20,15 @@ def laid_out(folder: Path, docker_socket: Path, **lines: str) -> Path:
     return folder
 
 
-def prepare(folder: Path, docker_socket: Path) -> None:
-    """Run prepare.sh.
+def prepare(folder: Path, docker_socket: Path, **variables: str) -> None:
+    """Run prepare.sh, with ``variables`` in its environment.
 
     Raises:
         subprocess.CalledProcessError: it failed.
     """
     subprocess.run(  # noqa: S603 - our own script
         [str(folder / "deploy" / "compose" / "prepare.sh")],
-        # The base images of these tests are Debian 12's, whose Redis is 7.0.
-        env={"PATH": os.environ["PATH"], "DOCKER_SOCKET": str(docker_socket), "REDIS_BEFORE_7_2": "1"},
+        env={"PATH": os.environ["PATH"], "DOCKER_SOCKET": str(docker_socket), **variables},
         check=True,
         capture_output=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,34 @@ OURS = {
     "worker-collect": "worker-collect",
     "worker-ops": "worker-ops",
     "beat": "beat",
+}
+#: Who holds what signs, seals and reaches people: SECURITY.md says what follows when one of them is stolen.
+HOLDERS = {
+    "secret_key": {"web"},
+    "audit_key": {"web", "worker-collect", "worker-ops", "setup"},
+    "channel_key": {"web", "worker-ops", "setup"},
+    "notify_urls": {"web", "worker-ops"},
+    "deadman_url": {"worker-ops"},
+    "admin_password": {"setup"},
+    "kiwoom_app_key": {"gateway-a", "gateway-b"},
+    "kiwoom_secret_key": {"gateway-a", "gateway-b"},
+}
+#: What is kept, and who writes it.
+VOLUMES = {
+    "data": {"web", "setup"},
+    "backups": {"setup"},
+    "redis": {"redis"},
+    "postgres": {"postgres"},
+}
+#: As whom each signs in to PostgreSQL (deploy/postgres/roles.sql).
+DATABASE_ROLES = {
+    "setup": "owner",
+    "web": "app",
+    "gateway-a": "gateway",
+    "gateway-b": "gateway",
+    "worker-collect": "app",
+    "worker-ops": "ops",
+    "beat": "app",
 }
 PROXIES = {"docker-read": "worker-collect", "docker-ops": "worker-ops"}
 #: What may be asked of whom: the services of each network.
@@ -80,6 +109,19 @@ def test_processor_memory_and_processes_are_limited_without_swap(name: str) -> N
     assert service["memswap_limit"] == service["mem_limit"]
     assert 16 << 20 <= size_bytes(service["mem_limit"]) <= 2 << 30
     assert 0 < service["pids_limit"] <= 200
+
+
+def test_what_people_wait_for_and_what_tells_of_trouble_come_before_what_may_burn() -> None:
+    default = 1024
+    shares = {name: service.get("cpu_shares", default) for name, service in SERVICES.items()}
+
+    assert {name for name, share in shares.items() if share == 4 * default} == {
+        *("nginx", "web", "redis", "postgres")
+    }
+    assert {name for name, share in shares.items() if share == 2 * default} == {
+        *("worker-collect", "worker-ops", "beat", *PROXIES)
+    }
+    assert {shares[name] for name in ("gateway-a", "gateway-b", "setup")} == {default}
 
 
 @pytest.mark.parametrize("name", ["gateway-a", "gateway-b"])
@@ -136,7 +178,7 @@ def test_the_root_file_system_cannot_be_written_and_temporary_files_are_bounded(
     for volume in SERVICES[name].get("volumes", []):
         if volume.startswith("./"):
             assert volume.endswith(":ro"), volume
-            assert (ROOT / volume.split(":")[0]).is_file()
+            assert (ROOT / volume.split(":")[0]).exists()
 
 
 @every
@@ -178,6 +220,14 @@ def test_every_part_of_ours_is_one_image_with_a_role(name: str, role: str) -> No
     assert "command" not in service
 
 
+def test_the_image_is_built_once_by_the_service_that_all_others_wait_for() -> None:
+    built = {name: service["build"] for name, service in SERVICES.items() if "build" in service}
+    base = re.search(r"^ARG BASE=(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert base is not None
+    assert built == {"setup": {"context": ".", "args": {"BASE": f"${{BASE:-{base[1]}}}"}}}
+
+
 @every
 def test_every_image_can_be_replaced(name: str) -> None:
     assert re.fullmatch(
@@ -199,9 +249,63 @@ def test_secrets_are_files_and_each_is_named_where_it_is_mounted(name: str) -> N
         assert key.endswith("_FILE") or not re.search("PASSWORD|SECRET|_KEY$|_URLS$|TOKEN", key), (key, value)
 
 
-def test_only_the_gateways_hold_the_keys_of_kiwoom() -> None:
-    holders = {name for name, one in SERVICES.items() if "kiwoom_secret_key" in one.get("secrets", [])}
-    assert holders == {"gateway-a", "gateway-b"}
+@pytest.mark.parametrize("secret", sorted(FILE["secrets"]))
+def test_each_secret_is_held_by_those_that_need_it(secret: str) -> None:
+    holders = {name for name, one in SERVICES.items() if secret in one.get("secrets", [])}
+
+    if (role := re.fullmatch("redis_url_(.*)", secret)) is not None:
+        assert holders == {name for name, its in OURS.items() if its == role[1]}
+    elif (role := re.fullmatch("database_url_(.*)", secret)) is not None:
+        assert holders == {name for name, its in DATABASE_ROLES.items() if its == role[1]}
+    elif secret.startswith("postgres_password_"):
+        assert holders == {"postgres"}
+    else:
+        assert holders == ({"redis"} if secret == "redis_users" else HOLDERS[secret])
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ("web", "web"),
+        ("gateway", "gateway-a"),
+        ("collect worker", "worker-collect"),
+        ("ops worker", "worker-ops"),
+        ("beat", "beat"),
+        ("migrations, backup", "setup"),
+    ],
+)
+def test_who_holds_what_is_what_security_md_says(row: str, name: str) -> None:
+    ours = {"SECRET_KEY", "AUDIT_KEY", "CHANNEL_KEY", "NOTIFY_URLS", "DEADMAN_URL"}
+    (line,) = re.findall(rf"(?m)^\| {row} \|(.*)$", (ROOT / "SECURITY.md").read_text())
+    told = set(re.findall("`([A-Z_]+)`", line.split("|")[1]))
+
+    assert told & ours == ours & {secret.upper() for secret, names in HOLDERS.items() if name in names}
+
+
+@every
+def test_what_is_kept_is_written_by_those_that_need_it(name: str) -> None:
+    mounted = {one.partition(":")[0] for one in SERVICES[name].get("volumes", [])}
+
+    assert {one for one in mounted if one in FILE["volumes"]} == {
+        volume for volume, holders in VOLUMES.items() if name in holders
+    }
+    if name in OURS:
+        kept = name in VOLUMES["data"]
+        # A key that a process makes for itself is in its folder: nobody else's, unless it is kept.
+        assert SERVICES[name]["environment"]["DATA_DIR"] == ("/data" if kept else "/tmp/data")
+
+
+@pytest.mark.parametrize(("name", "role"), DATABASE_ROLES.items())
+def test_each_signs_in_to_the_database_as_its_own_role(name: str, role: str) -> None:
+    held = {one for one in SERVICES[name]["secrets"] if one.startswith(("database", "postgres"))}
+
+    assert held == {f"database_url_{role}"}
+
+
+def test_the_database_s_own_container_holds_the_passwords_of_all_its_roles() -> None:
+    assert set(SERVICES["postgres"]["secrets"]) == {
+        f"postgres_password_{role}" for role in DATABASE_ROLES.values()
+    }
 
 
 @pytest.mark.parametrize("name", sorted(OURS.keys() - ONE_SHOT))
@@ -220,12 +324,66 @@ def test_the_one_trusted_proxy_is_nginx_and_no_other_container_gets_its_address(
     )
 
 
-@pytest.mark.docker
-def test_docker_compose_1_29_reads_it(deployment: Path) -> None:
+def as_docker_compose_reads_it(folder: Path, *additions: str) -> dict[str, dict[str, Any]]:
+    """Return the services, with files of deploy/compose added as docs/production.md says."""
     program = shutil.which("docker-compose")
     require(program, "docker-compose (Debian package docker-compose)")
     assert program is not None
-    done = subprocess.run([program, "config"], cwd=deployment, capture_output=True, text=True, check=False)  # noqa: S603 - the program found above
-
+    files = ":".join(["compose.yaml", *(f"deploy/compose/{name}" for name in additions)])
+    with (folder / ".env").open("a") as env:
+        env.write(f"COMPOSE_FILE={files}\n")
+    done = subprocess.run([program, "config"], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - the program found above
     assert done.returncode == 0, done.stderr
-    assert set(yaml.safe_load(done.stdout)["services"]) == set(SERVICES)
+    return dict(yaml.safe_load(done.stdout)["services"])
+
+
+@pytest.mark.docker
+def test_docker_compose_1_29_reads_it(deployment: Path) -> None:
+    assert set(as_docker_compose_reads_it(deployment)) == set(SERVICES)
+
+
+@pytest.mark.docker
+def test_more_of_web_leaves_what_containers_are_made_of(deployment: Path) -> None:
+    one = as_docker_compose_reads_it(deployment)
+    with (deployment / ".env").open("a") as env:
+        env.write("WEB_REPLICAS=3\n")
+    three = as_docker_compose_reads_it(deployment)
+
+    assert (one["web"].pop("scale"), three["web"].pop("scale")) == (1, 3)
+    assert one == three
+
+
+def test_compose_v2_accepts_it_and_its_additions() -> None:
+    """By the Compose Specification's own schema, the one with which v2 refuses a file."""
+    files = ["compose.yaml", "deploy/compose/tls.yaml", "deploy/compose/other-proxy.yaml"]
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - a pinned tool
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.docker
+def test_with_tls_only_nginx_s_site_certificate_and_port_are_others(deployment: Path) -> None:
+    plain = as_docker_compose_reads_it(deployment)
+    secure = as_docker_compose_reads_it(deployment, "tls.yaml")
+    mounts = [
+        {one.split(":")[1]: one.split(":")[0] for one in services["nginx"].pop("volumes")}
+        for services in (plain, secure)
+    ]
+
+    assert plain["nginx"].pop("ports") == ["127.0.0.1:8080:8080/tcp"]
+    assert secure["nginx"].pop("ports") == ["127.0.0.1:8080:8080/tcp", "127.0.0.1:8443:8443/tcp"]
+    assert plain["nginx"] == secure["nginx"]
+    assert mounts[1] == mounts[0] | {
+        "/etc/bonghwa/site.conf": f"{deployment}/deploy/compose/site-tls.conf",
+        "/etc/bonghwa/tls": f"{deployment}/secrets/tls",
+    }
+
+
+@pytest.mark.docker
+def test_another_proxy_takes_nginx_s_place(deployment: Path) -> None:
+    services = as_docker_compose_reads_it(deployment, "other-proxy.yaml")
+
+    assert services["nginx"]["profiles"] == ["nginx"], "it starts only when asked for"
+    assert services["web"]["networks"] == {"edge": {"aliases": ["bonghwa-web"]}, "backend": {}}
+    assert services["web"]["environment"]["TRUSTED_PROXIES"] == "172.30.93.2"

@@ -4,131 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import closing, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 import docker
 import httpx
 import pytest
-import yaml
-from docker.models.containers import Container
 
 from portal.monitoring.runtimes.docker_api import size_bytes
 from tests.conditions import wait_until
-from tests.deploy.engine import isolated_engine
-from tests.deploy.images import BASE, IMAGE, make_images
-from tests.deploy.place import ROOT, laid_out
+from tests.deploy.deployment import (
+    RUNNING,
+    SERVICES,
+    Deployment,
+    bring_up,
+    incidents,
+    prepared,
+    signed_in,
+    tell,
+)
+from tests.deploy.images import BASE, IMAGE
+from tests.deploy.place import ROOT
 from tests.e2e.client import logged_in
+from tests.receiver import Receiver, receiving
 from tests.require import require
+from tests.rights import allowed
 
 pytestmark = [pytest.mark.docker, pytest.mark.fleet, pytest.mark.timeout(900)]
 
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-RUNNING = sorted(SERVICES.keys() - {"setup"})
-LABEL = "com.docker.compose.service"
-POSTURE = """
-import json
-from portal.operations import posture
-found = posture.read()
-of_containers = [one for one in found.sections if one.key not in (posture.RULE, posture.CHANNEL)]
-print(json.dumps({
-    "unknown": list(found.unknown),
-    "bad": [[one.key, finding.target, finding.seen] for one in of_containers for finding in one.findings],
-    "good": {one.key: len(one.good_names) for one in of_containers},
-}))
-"""
 
-
-@dataclass(frozen=True)
-class Deployment:
-    """A running deployment: its folder, its Engine, and the address of its nginx."""
-
-    folder: Path
-    host: str
-    url: str
-    project: str = "bonghwa"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What docker-compose needs."""
-        return {"PATH": os.environ["PATH"], "DOCKER_HOST": self.host, "COMPOSE_HTTP_TIMEOUT": "300"}
-
-    def compose(self, *words: str) -> str:
-        """Run docker-compose and return its output."""
-        done = subprocess.run(  # noqa: S603 - a fixed program
-            ["docker-compose", "-p", self.project, *words],  # noqa: S607 - of PATH
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def inside(self, service: str, *words: str) -> str:
-        """Run a program in a service's container and return its output."""
-        return self.compose("exec", "-T", service, *words)
-
-    def containers(self) -> dict[str, Container]:
-        """Return the running containers by their service's name."""
-        with closing(docker.DockerClient(base_url=self.host, timeout=120)) as client:
-            return {one.labels[LABEL]: one for one in client.containers.list()}
-
-    def secret(self, name: str) -> str:
-        """Return what prepare.sh wrote."""
-        return (self.folder / "secrets" / name).read_text()
-
-
-def healthy(one: Container) -> bool:
-    """Whether the Engine calls a container healthy."""
-    return bool(one.attrs["State"].get("Health", {}).get("Status") == "healthy")
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, Receiver]]:
+    """Everything up and healthy, and who gets its messages."""
+    require(shutil.which("docker-compose"), "docker-compose")
+    with (
+        prepared(tmp_path_factory.mktemp("deploy") / "bonghwa") as one,
+        receiving(one.outside) as receiver,
+    ):
+        tell(one, receiver.channel)
+        bring_up(one)
+        yield one, receiver
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Everything up and healthy."""
-    require(shutil.which("docker-compose"), "docker-compose")
-    with isolated_engine() as engine:
-        make_images(engine.host)
-        url = f"http://{engine.address}:8080"
-        folder = laid_out(
-            tmp_path_factory.mktemp("deploy") / "bonghwa",
-            Path(engine.host.removeprefix("unix://")),
-            IMAGE=IMAGE,
-            REDIS_IMAGE=BASE,
-            POSTGRES_IMAGE=BASE,
-            NGINX_IMAGE=BASE,
-            HTTP_BIND="0.0.0.0",  # noqa: S104 - of the namespace
-            PUBLIC_URL=url,
-            ALLOWED_HOSTS=engine.address,
-            CSRF_TRUSTED_ORIGINS=url,
-        )
-        one = Deployment(folder, engine.host, url)
-        try:
-            one.compose("up", "-d")
-            wait_until(
-                lambda: sorted(filter(_is_healthy(one), one.containers())) == RUNNING, 240, "all healthy", 1
-            )
-            yield one
-        except AssertionError as error:
-            raise AssertionError(
-                f"{error}\n{one.compose('ps')}\n{one.compose('logs', '--tail', '20')}"
-            ) from error
-        finally:
-            with suppress(AssertionError):
-                one.compose("down", "--volumes", "--timeout", "5")
-
-
-def _is_healthy(one: Deployment) -> Any:
-    seen = one.containers()
-    return lambda name: healthy(seen[name])
+def deployment(site: tuple[Deployment, Receiver]) -> Deployment:
+    return site[0]
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +67,7 @@ def test_a_container_runs_with_what_the_file_says(inspected: dict[str, dict[str,
 
     assert host["Memory"] == host["MemorySwap"] == size_bytes(written["mem_limit"])
     assert host["NanoCpus"] == written["cpus"] * 1e9
+    assert host["CpuShares"] == written.get("cpu_shares", 0)
     assert host["PidsLimit"] == written["pids_limit"]
     assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
@@ -181,6 +105,27 @@ def test_no_secret_is_in_an_environment_or_an_image(
     }
 
 
+def test_compose_builds_the_image_by_itself_and_once(deployment: Deployment) -> None:
+    for name in (*context(), "Dockerfile", ".dockerignore"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, deployment.folder / name)
+
+    said = deployment.shell(f"BASE={BASE} IMAGE=bonghwa:built docker-compose build")
+
+    assert said.count("Successfully built") == 1
+    layers = [
+        deployment.shell(f"docker image inspect --format '{{{{.RootFS.Layers}}}}' {name}")
+        for name in ("bonghwa:built", IMAGE)
+    ]
+    assert layers[0] == layers[1]
+
+
+def context() -> list[str]:
+    """Return what goes into the image, and is there."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    return [line[1:] for line in lines if line.startswith("!") and (ROOT / line[1:]).exists()]
+
+
 REACH = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
 
 
@@ -215,22 +160,6 @@ def test_the_collect_worker_s_proxy_refuses_to_act(deployment: Deployment) -> No
     assert deployment.inside("worker-collect", "python", "-c", script).strip() == "403"
 
 
-def signed_in(deployment: Deployment) -> httpx.Client:
-    """Return the administrator's browser."""
-    browser = httpx.Client(base_url=deployment.url, follow_redirects=True, timeout=30)
-    page = browser.get("/")
-    token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-    form = {
-        "username": "admin",
-        "password": deployment.secret("admin_password"),
-        "csrfmiddlewaretoken": token,
-    }
-    answer = browser.post(str(page.url), data=form, headers={"Referer": str(page.url)})
-    assert answer.status_code == 200, answer.text[:500]
-    assert "sessionid" in browser.cookies
-    return browser
-
-
 def test_rows_reach_an_end_user_through_nginx(deployment: Deployment) -> None:
     made = deployment.inside("web", "python", "manage.py", "feedkey", "create", "--name", "e2e", "--json")
 
@@ -244,8 +173,7 @@ def test_rows_reach_an_end_user_through_nginx(deployment: Deployment) -> None:
 
 def test_the_portal_and_its_api_see_their_own_services(deployment: Deployment) -> None:
     def seen() -> dict[str, dict[str, Any]]:
-        status = json.loads(deployment.inside("web", "python", "manage.py", "status", "--json"))
-        return {one["name"]: one for one in status["services"] if one["runtime"] == "docker"}
+        return {one["name"]: one for one in deployment.status()["services"] if one["runtime"] == "docker"}
 
     expected = {f"{deployment.project}_{name}_1" for name in RUNNING}
     wait_until(lambda: seen().keys() >= expected, 90, "every service is seen", 2)
@@ -256,17 +184,54 @@ def test_the_portal_and_its_api_see_their_own_services(deployment: Deployment) -
         assert f"{deployment.project}_web_1" in browser.get("/services/").text
         rows = browser.get("/api/v1/services").json()
         assert expected <= {one["name"] for one in rows}
-    gateway = json.loads(deployment.inside("web", "python", "manage.py", "status", "--json"))["gateway"]
-    assert [one["state"] for one in gateway] == ["live"]
+    assert [one["state"] for one in deployment.status()["gateway"]] == ["live"]
+
+
+def may(deployment: Deployment, service: str, statements: list[str]) -> list[str]:
+    """Return which statements the database lets a service run."""
+    settings = ("env", "DJANGO_SETTINGS_MODULE=portal.settings", "python", "-c")
+    return allowed(partial(deployment.inside, service, *settings), statements)
+
+
+@pytest.mark.parametrize("service", ["web", "worker-collect", "worker-ops", "beat"])
+def test_nothing_that_runs_all_day_can_rewrite_the_audit_or_change_tables(
+    deployment: Deployment, service: str
+) -> None:
+    prune = "DELETE FROM incidents_auditentry WHERE false"
+    statements = [
+        "SELECT 1 FROM incidents_auditentry",
+        "UPDATE incidents_auditentry SET reason = ''",
+        prune,
+        "DELETE FROM incidents_audithead",
+        "TRUNCATE incidents_auditentry",
+        "ALTER TABLE incidents_auditentry DISABLE TRIGGER ALL",
+        "CREATE TABLE mine (id int)",
+        "SET ROLE bonghwa_owner",
+    ]
+
+    expected = [statements[0], *([prune] if service == "worker-ops" else [])]
+    assert may(deployment, service, statements) == expected
+
+
+def test_a_gateway_reads_the_market_s_days_and_nothing_else(deployment: Deployment) -> None:
+    tables = deployment.compose(
+        *("exec", "-T", "postgres", "psql", "-h", "/tmp", "-U", "postgres", "-At", "bonghwa"),
+        *("-c", "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"),
+    ).split()
+    reads = [f"SELECT 1 FROM {table}" for table in tables]  # noqa: S608 - names of the catalogue
+
+    assert "SELECT 1 FROM auth_user" in reads
+    assert may(deployment, "gateway-a", [*reads, "DELETE FROM gateway_marketday"]) == [
+        "SELECT 1 FROM gateway_marketday"
+    ]
 
 
 def test_the_posture_page_finds_nothing_of_any_container(deployment: Deployment) -> None:
-    def read() -> dict[str, Any]:
-        said = deployment.inside("worker-collect", "python", "manage.py", "shell", "-v", "0", "-c", POSTURE)
-        return dict(json.loads(said.splitlines()[-1]))
-
     found = wait_until(
-        lambda: (one := read())["good"].get("memory_limit") == len(RUNNING) and one, 90, "all are judged", 2
+        lambda: (one := deployment.posture())["good"].get("memory_limit") == len(RUNNING) and one,
+        90,
+        "all are judged",
+        2,
     )
     assert (found["bad"], found["unknown"]) == ([], [])
     for check in ("cpu_limit", "log_rotation", "health_check", "health_timeout", "restart_policy", "root"):
@@ -284,3 +249,28 @@ def test_readiness_is_green_and_one_gateway_stands_by(deployment: Deployment) ->
         for name in ("gateway-a", "gateway-b")
     ]
     assert sorted(said) == ["owns key-1\n", "stands by for key-1\n"]
+
+
+SICK = {"test": ["CMD", "false"], "interval": 2_000_000_000, "timeout": 1_000_000_000, "retries": 2}
+
+
+def test_a_container_that_falls_ill_becomes_an_incident_on_the_page_and_a_message(
+    site: tuple[Deployment, Receiver],
+) -> None:
+    deployment, receiver = site
+    with (
+        closing(docker.DockerClient(base_url=deployment.host, timeout=120)) as client,
+        closing(signed_in(deployment)) as browser,
+    ):
+        shop = client.containers.run(BASE, ["sleep", "600"], name="shop", detach=True, healthcheck=SICK)
+        try:
+            found = wait_until(
+                lambda: [one for one in incidents(browser) if "shop" in one["services"]], 60, "an incident", 1
+            )
+            wait_until(lambda: [one for one in receiver.messages if "shop" in str(one)], 60, "a message")
+            page = browser.get(f"/incidents/{found[0]['number']}/")
+        finally:
+            shop.remove(force=True)
+
+    assert len(found) == 1
+    assert "shop" in page.text

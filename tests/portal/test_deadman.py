@@ -115,8 +115,14 @@ def test_its_address_is_told_nowhere_and_a_failure_is_logged_once(
     assert SECRET not in str(deadman.last())
 
 
-def test_nothing_is_sent_without_a_url(well: redis.Redis) -> None:
+def test_nothing_is_sent_without_a_url_and_what_an_earlier_one_told_goes(
+    service: Service, well: redis.Redis, settings
+) -> None:
+    assert deadman.ping() is not None
+    settings.DEADMAN_URL = ""
+
     assert deadman.ping() is None
+    assert (len(service.paths), deadman.last()) == (1, None)
 
 
 @pytest.mark.parametrize(

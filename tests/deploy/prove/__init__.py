@@ -1,0 +1,1 @@
+"""Proofs on the deployment of compose.yaml: ``make prove-fleet``."""
