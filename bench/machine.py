@@ -38,12 +38,12 @@ def raise_file_limit() -> None:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES:
-        raise BenchError(f"5,000 clients need {FILES} open files, the limit is {hard}: raise `ulimit -Hn`.")
+        raise BenchError(f"The clients need {FILES} open files, the limit is {hard}: raise `ulimit -Hn`.")
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
 
 
-def enter_network_namespace() -> str:
-    """Start this program again in a network namespace of its own, if that is possible.
+def enter_network_namespace(module: str = "bench") -> str:
+    """Start ``python -m module`` again in a network namespace of its own, if that is possible.
 
     It does not return then: packet filters, as Docker installs them, slow the host's loopback. The namespace
     ends with its last process. Returns the network that this process is in.
@@ -59,7 +59,7 @@ def enter_network_namespace() -> str:
         return "loopback of the host (no network namespace)"
     os.environ[INSIDE] = "loopback of its own network namespace"
     command = 'ip link set lo up && exec "$@"'
-    words = [unshare, *options, shell, "-c", command, "bench", sys.executable, "-m", "bench", *sys.argv[1:]]
+    words = [unshare, *options, shell, "-c", command, "bench", sys.executable, "-m", module, *sys.argv[1:]]
     os.execv(unshare, words)  # noqa: S606 - the program found above
 
 

@@ -65,13 +65,13 @@ class Nchan:
 
     def missing(self) -> str:
         """Return which part is not installed."""
-        if not _nginx():
+        if not nginx_program():
             return "nginx is not installed"
         return "" if _module() else "libnginx-mod-nchan is not installed"
 
     def version(self) -> str:
         """Return nginx's version and the package's."""
-        program = _nginx()
+        program = nginx_program()
         if not program:
             return self.name
         told = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr  # noqa: S603 - found above
@@ -81,7 +81,7 @@ class Nchan:
     @contextmanager
     def run(self, place: Place, topics: int) -> Iterator[Endpoint]:
         """Run nginx with one worker, on the server's core."""
-        program, port = _nginx(), free_port()
+        program, port = nginx_program(), free_port()
         config = place.folder / "nginx.conf"
         user = "user root;" if is_root() else ""
         config.write_text(CONFIG.format(module=_module(), user=user, folder=place.folder, port=port))
@@ -99,7 +99,8 @@ class Nchan:
             )
 
 
-def _nginx() -> str:
+def nginx_program() -> str:
+    """Return the path of nginx, or an empty string; Debian keeps it out of the users' PATH."""
     return shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or ""
 
 
