@@ -17,16 +17,17 @@ MOST = 10_000
 class Receiver:
     """Keeps every message, with the unix time of its arrival as ``arrived``; it may leave and come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.messages: list[dict[str, Any]] = []
-        self._server = _Server(0, self.messages)
+        self.address = address
+        self._server = _Server((address, 0), self.messages)
         self.port: int = self._server.server_port
         self._serve()
 
     @property
     def channel(self) -> str:
         """Apprise's URL of this channel."""
-        return f"json://127.0.0.1:{self.port}"
+        return f"json://{self.address}:{self.port}"
 
     def _serve(self) -> None:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -40,14 +41,14 @@ class Receiver:
 
     def come_back(self) -> None:
         """Listen on the same port again."""
-        self._server = _Server(self.port, self.messages)
+        self._server = _Server((self.address, self.port), self.messages)
         self._serve()
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    def __init__(self, port: int, messages: list[dict[str, Any]]) -> None:
+    def __init__(self, place: tuple[str, int], messages: list[dict[str, Any]]) -> None:
         self.messages = messages
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(place, _Handler)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -65,9 +66,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """Run a receiver on a free port until the block ends."""
-    server = Receiver()
+def receiving(address: str = "127.0.0.1") -> Iterator[Receiver]:
+    """Run a receiver on a free port of one of this machine's addresses until the block ends."""
+    server = Receiver(address)
     try:
         yield server
     finally:

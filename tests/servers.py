@@ -22,7 +22,8 @@ from tests.databases import migrated_postgres
 from tests.require import require
 from tests.services import free_port, stop
 
-SNIPPET = Path(__file__).resolve().parent.parent / "deploy" / "nginx" / "bonghwa.conf"
+DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+SNIPPET = DEPLOY / "nginx" / "bonghwa.conf"
 NGINX_MAIN = """
 daemon off;
 worker_processes 1;
@@ -58,22 +59,61 @@ def proxy(upstream_port: int) -> Iterator[int]:
 
 
 @contextmanager
-def serving(snippet: str, port: int) -> Iterator[None]:
-    """Run nginx with ``snippet`` in its http block until it is left; ``port`` is where it has to listen."""
+def serving(
+    snippet: str, port: int, prepare: Callable[[Path], None] = lambda _folder: None
+) -> Iterator[Path]:
+    """Run nginx with ``snippet`` in its http block until it is left; ``port`` is where it has to listen.
+
+    Yields nginx's folder. It holds what the snippets of ``deploy/nginx`` include, as ``prepare`` leaves it;
+    what they write to ``/var/cache`` goes there too.
+    """
+    with nginx_folder() as folder:
+        prepare(folder)
+        (folder / "bonghwa.conf").write_text(snippet.replace("/var/cache/", f"{folder}/"))
+        (folder / "nginx.conf").write_text(NGINX_MAIN.format(folder=folder))
+        with running_nginx(folder, port):
+            yield folder
+
+
+@contextmanager
+def nginx_folder() -> Iterator[Path]:
+    """Make a folder for a configuration, with the files that those of ``deploy/`` include."""
+    folder = Path(tempfile.mkdtemp(prefix="bonghwa-nginx-"))
+    folder.chmod(0o755)  # nginx's workers are nobody
+    try:
+        shutil.copytree(DEPLOY / "nginx" / "bonghwa", folder / "bonghwa")
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def nginx_command(folder: Path) -> list[str]:
+    """Return the command line of nginx with ``nginx.conf`` of ``folder``."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     require(program, "nginx")
     assert program is not None
-    folder = Path(tempfile.mkdtemp(prefix="bonghwa-nginx-"))
-    (folder / "bonghwa.conf").write_text(snippet)
-    (folder / "nginx.conf").write_text(NGINX_MAIN.format(folder=folder))
-    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - the program found above
+    return [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+
+
+@contextmanager
+def running_nginx(folder: Path, port: int, *options: str) -> Iterator[None]:
+    """Run nginx with ``nginx.conf`` of ``folder``; ``port`` is where it has to listen.
+
+    Raises:
+        AssertionError: it does not; what it complained about is shown.
+    """
+    command = [*nginx_command(folder), *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - the program that was found
+
+    def listening() -> bool:
+        assert process.poll() is None, (folder / "error.log").read_text()
+        return listens(port)
+
     try:
-        wait_until(lambda: listens(port), 10, "nginx accepts connections")
+        wait_until(listening, 10, "nginx accepts connections")
         yield
     finally:
         stop(process)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -146,7 +186,7 @@ def _lets_in(port: int) -> bool:
     return True
 
 
-def _new_database(port: int) -> str:
+def new_database(port: int) -> str:
     """Create an empty database and return its ``DATABASE_URL``."""
     server, name = f"postgres://postgres@127.0.0.1:{port}", f"test_{uuid.uuid4().hex}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
@@ -157,7 +197,7 @@ def _new_database(port: int) -> str:
 @pytest.fixture
 def postgres_url(postgres_port: int) -> str:
     """``DATABASE_URL`` of a new, empty database."""
-    return _new_database(postgres_port)
+    return new_database(postgres_port)
 
 
 @pytest.fixture
@@ -167,7 +207,7 @@ def another_migrated_postgres_url(postgres_port: int) -> Callable[[], str]:
     assert programs is not None
 
     def make() -> str:
-        url = _new_database(postgres_port)
+        url = new_database(postgres_port)
         migrated_postgres(url, programs)
         return url
 

@@ -19,7 +19,7 @@ from tests.proof.world import Unplayable
 
 #: File of DATA_DIR with the offset of the clock in seconds.
 CLOCK = "clock"
-PROGRAMS = ("web", "gateway", "worker-collect", "worker-ops", "beat", "valkey")
+PROGRAMS = ("web", "gateway", "worker-collect", "worker-ops", "beat", "valkey", "simulator")
 #: A flapping upstream: seconds refused and seconds let in, in turn.
 FLAP_S = 3.0
 #: Bytes left free when the disk is full for whoever writes whole pages.

@@ -68,6 +68,8 @@ class Reader:
     #: When the connection was last lost, and when the last one had its topics again.
     lost: float = 0.0
     back: float = 0.0
+    #: Longest time in seconds between the two, since it was set to 0.
+    longest_away: float = 0.0
     #: Seconds that the server asked to wait at the last close, None when it named none.
     asked: float | None = None
     returns: int = 0
@@ -115,6 +117,8 @@ class Reader:
                 case "REG" if frame["return_code"] == 0:
                     self.back = time.monotonic()
                     self.returns += 1
+                    if self.lost:
+                        self.longest_away = max(self.longest_away, self.back - self.lost)
                 case "REAL":
                     self.rows += len(frame["data"])
                     self.last_row = time.monotonic()

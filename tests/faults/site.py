@@ -29,6 +29,8 @@ BEATS = {"beat": "beat", "worker-collect": "worker_collect", "worker-ops": "work
 START_S = 900.0
 #: Pause between two looks.
 LOOK_S = 0.25
+#: Far above the default: each program that falls ill has to have a message of its own, none in a roll-up.
+MESSAGES_PER_HOUR = 1_000
 #: How old the newest row may be when everything works.
 ROW_AGE_S = 3.0
 PATIENT = """
@@ -116,6 +118,15 @@ class Site:
         httpx.post(f"{url}/simulator/fault", json={"fault": fault}, timeout=5).raise_for_status()
 
 
+async def _begin(reader: Reader) -> asyncio.Task[None]:
+    return asyncio.create_task(reader.run())
+
+
+async def _end(running: asyncio.Task[None]) -> None:
+    running.cancel()
+    await asyncio.wait([running])
+
+
 @contextmanager
 def reading(make: Callable[[], Reader]) -> Iterator[Reader]:
     """Run a reader in a thread of its own until the block ends."""
@@ -123,13 +134,11 @@ def reading(make: Callable[[], Reader]) -> Iterator[Reader]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     reader = make()
-    future = asyncio.run_coroutine_threadsafe(reader.run(), loop)
+    running: asyncio.Task[None] = asyncio.run_coroutine_threadsafe(_begin(reader), loop).result(10)
     try:
         yield reader
     finally:
-        future.cancel()
-        with suppress(BaseException):
-            future.result(10)
+        asyncio.run_coroutine_threadsafe(_end(running), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -139,7 +148,8 @@ def reading(make: Callable[[], Reader]) -> Iterator[Reader]:
 def a_site(folder: Path, **env: str) -> Iterator[Site]:
     """Start the product in ``folder``, sign a person in, let an end user read; stop all of it at the end."""
     with receiving() as receiver:
-        product = Product(folder, NOTIFY_URLS=receiver.channel, DOCKER_HOST="", **env)
+        told = {"NOTIFY_URLS": receiver.channel, "NOTIFY_PER_HOUR": str(MESSAGES_PER_HOUR)}
+        product = Product(folder, DOCKER_HOST="", **told, **env)
         try:
             print(f"Starting the product in {folder} …", flush=True)
             product.start(START_S)

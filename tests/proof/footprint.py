@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import threading
 import time
@@ -29,7 +30,11 @@ SHOWN = 20
 
 
 class Watch:
-    """Looks at a product every ``every`` seconds, in a thread of its own, until the block ends."""
+    """Looks at a product every ``every`` seconds on the average, in its own thread, until the block ends.
+
+    The times between two looks vary by half: with the period of what is looked at, every look would meet the
+    same task at work.
+    """
 
     def __init__(self, product: Product, every: float) -> None:
         self.product = product
@@ -52,7 +57,7 @@ class Watch:
         return time.monotonic() - self._began
 
     def _run(self) -> None:
-        while not self._done.wait(self.every):
+        while not self._done.wait(random.uniform(0.5, 1.5) * self.every):  # noqa: S311 - no secret
             try:
                 self.samples.append(self.look())
             except (psutil.Error, redis.RedisError, OSError) as error:
@@ -105,9 +110,12 @@ def _footprint(process: psutil.Process) -> Footprint:
 
 
 def _handles(processes: Mapping[str, psutil.Process], folder: Path) -> Mapping[str, float]:
-    """Return how many descriptors of every process lead to the SQLite database, and to sockets."""
+    """Return how many descriptors of every process lead to the SQLite database, and to sockets.
+
+    Those of Redis are left out: each is the other end of one that is counted.
+    """
     found: Counter[str] = Counter({"database: open files": 0, "sockets": 0})
-    for process in processes.values():
+    for process in (one for name, one in processes.items() if name != "valkey"):
         for link in Path(f"/proc/{process.pid}/fd").iterdir():
             with suppress(OSError):
                 target = str(link.readlink())

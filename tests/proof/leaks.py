@@ -63,7 +63,8 @@ def judge(
     """Return a line for each process's memory, descriptors and threads, and for each count.
 
     Only what comes after ``warm_up_s`` counts. A process that was replaced meanwhile is judged by the name
-    that it shares with its successor.
+    that it shares with its successor. Children of one pool (``worker/1``, ``worker/2``) are judged by the one
+    that holds the most memory: they take the same tasks, but one may come to its first of a kind late.
 
     Raises:
         ValueError: fewer than two looks are left after the warm-up.
@@ -72,8 +73,9 @@ def judge(
     if len(kept) < 2:
         raise ValueError(f"{len(kept)} looks after the warm-up of {warm_up_s:g} s; soak for longer")
     lines = []
+    pools = sorted({_pool(name) for one in kept for name in one.processes})
+    lines += [_memory(f"{pool}: MiB", _greatest(kept, pool), slope_limit) for pool in pools]
     for name in sorted({name for one in kept for name in one.processes}):
-        lines.append(_memory(f"{name}: MiB", _series(kept, name, lambda one: one.rss / MIB), slope_limit))
         lines.append(_count(f"{name}: descriptors", _series(kept, name, lambda one: one.fds)))
         lines.append(_count(f"{name}: threads", _series(kept, name, lambda one: one.threads)))
     for name in sorted({name for one in kept for name in one.counts}):
@@ -113,9 +115,22 @@ def _least(samples: Sequence[Sample]) -> dict[str, float]:
 
 
 def _series(
-    samples: Sequence[Sample], name: str, value: Callable[[Footprint], float]
+    samples: Sequence[Sample], name: str, value: Callable[[Footprint], int]
 ) -> list[tuple[float, float]]:
     return [(one.at, value(one.processes[name])) for one in samples if name in one.processes]
+
+
+def _pool(name: str) -> str:
+    parent, slash, _ = name.partition("/")
+    return f"{parent}/*" if slash else name
+
+
+def _greatest(samples: Sequence[Sample], pool: str) -> list[tuple[float, float]]:
+    """Return when and how many MiB, at most, a process of the pool held."""
+    held = [
+        (one.at, [own.rss for name, own in one.processes.items() if _pool(name) == pool]) for one in samples
+    ]
+    return [(at, max(sizes) / MIB) for at, sizes in held if sizes]
 
 
 def _memory(name: str, points: list[tuple[float, float]], limit: float) -> Line:

@@ -68,6 +68,31 @@ def test_what_breathes_does_not_grow():
     assert growing(soaked(rss=lambda at: 100 + at % 60 / 10, fds=lambda at: 40 + at // 10 % 7)) == []
 
 
+def test_a_child_that_comes_late_to_its_tasks_does_not_grow_and_one_that_leaks_does():
+    early, late = (
+        Footprint(170 * MIB, 20, 1),
+        [Footprint((150 + at // 90) * MIB, 20, 1) for at in range(0, 1800, 10)],
+    )
+    samples = [
+        Sample(at, {"worker/1": early, "worker/2": one}, {})
+        for at, one in zip(range(0, 1800, 10), late, strict=True)
+    ]
+    leaking = [
+        Sample(
+            one.at,
+            {
+                name: Footprint(own.rss + 25 * MIB * (name == "worker/2"), 20, 1)
+                for name, own in one.processes.items()
+            },
+            {},
+        )
+        for one in samples
+    ]
+
+    assert growing(samples) == []
+    assert growing(leaking) == ["worker/*: MiB"]
+
+
 def test_a_count_at_rest_has_to_come_back():
     before = Sample(0, {"web": Footprint(1, 40, 8)}, {"clients": 0, "tasks": 12})
     after = Sample(1, {"web": Footprint(9 * MIB, 1040, 8)}, {"clients": 0, "tasks": 512})

@@ -17,15 +17,18 @@ from tests.databases import NAME
 from tests.faults.reader import Reader, SharedToken
 from tests.gateway.feed_world import Web, running
 from tests.gateway.upstream_world import Desk, Simulator, manage
-from tests.servers import SNIPPET, serving
+from tests.servers import serving
 from tests.services import free_port, start_valkey, stop
+from tests.upgrade.balancer import balancing
 
-#: Enough for every client of a run on one web process, all from one address and with one key.
+#: Enough for every client of a run on one web process, all from one address and with one key; nobody moves
+#: but for what a test does.
 ROOM = {
     "FEED_MAX_CONNECTIONS": "5000",
     "FEED_MAX_CONNECTIONS_PER_KEY": "5000",
     "FEED_MAX_CONNECTIONS_PER_ADDRESS": "5000",
     "TRUSTED_PROXIES": "127.0.0.1",
+    "FEED_REBALANCE_RATE": "0",
     "SECRET_KEY": "a key that all web processes of this fleet share, and that is long enough",
 }
 #: Topics of the clients, in turn.
@@ -40,6 +43,8 @@ class Fleet:
     webs: Sequence[Web]
     client: redis.Redis
     pair: dict[str, str]
+    #: Folder of nginx's configuration and of its pid.
+    nginx: Path
     #: Start one more gateway; ends with the fleet.
     start_gateway: Callable[[], subprocess.Popen[bytes]]
 
@@ -91,22 +96,16 @@ def a_fleet(folder: Path, webs: int = 2, **env: str) -> Iterator[Fleet]:
             **database,
         }
         outside = free_port()
-        stack.enter_context(serving(_configuration(outside, started), outside))
+        nginx = stack.enter_context(serving(balancing(outside, [web.port for web in started]), outside))
         pair = started[0].feed_key("fleet")
         yield Fleet(
             outside,
             started,
             client,
             pair,
+            nginx,
             lambda: stack.enter_context(manage(folder, "run_gateway", **upstream)),
         )
-
-
-def _configuration(port: int, webs: Sequence[Web]) -> str:
-    """Return the deploy snippet for several web processes."""
-    servers = "\n    ".join(f"server 127.0.0.1:{web.port};" for web in webs)
-    snippet = SNIPPET.read_text().replace("server 127.0.0.1:5111;", servers)
-    return snippet.replace("listen 80;", f"listen 127.0.0.1:{port} backlog=4096;")
 
 
 @asynccontextmanager
