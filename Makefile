@@ -19,10 +19,14 @@ help:
 	@echo "make bench-logflood  measure what a log flood in a container costs the portal"
 	@echo "make bench-pages  measure the portal's pages over a month of invented history"
 	@echo "make bench-sweep  measure a sweep over a hundred containers of the Engine at DOCKER_HOST"
-	@echo "make image        the container image of compose.yaml; BASE=image to build on another base, offline too"
+	@echo "make bench-bus    measure what rows, topics and tokens cost Redis, by the number of web processes"
+	@echo "make bench-proxy  measure what nginx costs for each end user and frame, plain and with TLS"
+	@echo "make image        the container image of compose.yaml, built without a network; BASE=image for another base"
+	@echo "make wheels       fetch into wheels/ what the image is built of"
 	@echo "make demo-outage  play the outage of the seed report against the running portal"
-	@echo "make prove-faults ten faults in real containers: is each told in time, once, and on the right service?"
+	@echo "make prove-faults eleven faults in real containers: is each told in time, once, and on the right service?"
 	@echo "make prove-outages  the Engine, Redis, the database and the channel go away: is anything lost or doubled?"
+	@echo "make prove-fleet  compose.yaml at rest, web scaled and killed under 2,000 clients, upgraded, saturated: does it hold?"
 	@echo "make prove-checklist  break and repair what the seed report's six measures are about: does each item see it?"
 	@echo "make faults       kills, pauses, restarts, a full disk, clocks, links, storms: what is lost, how soon does all work?"
 	@echo "make fuzz         the API, the feed's socket and the import of reports, for ten minutes"
@@ -34,9 +38,11 @@ help:
 run: $(STAMP)
 	@exec $(BIN)/python manage.py up
 
-$(STAMP): requirements.txt
+$(BIN)/python:
 	@$(PYTHON) portal/supervise/bare.py
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): requirements.txt | $(BIN)/python
 	@echo "bonghwa: installing dependencies into $(VENV) (first run only)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@rm -f $(VENV)/.runtime-* && touch $@
@@ -58,10 +64,13 @@ $(DEV_STAMP): $(STAMP) requirements-dev.txt
 #: since each has a Valkey, a browser and an Engine of its own.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 5 ] && expr $$cores + 1 || echo 6)
 
+#: CI plays what `make test-fleet` does too.
+SIDE_BY_SIDE := not timed$(if $(CI),, and not fleet)
+
 .PHONY: test
 test: lint check
 	@$(BIN)/python -m tests.advisories $(ADVISORIES) || [ $$? -eq 2 ]
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not timed and not fleet"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "$(SIDE_BY_SIDE)"
 	$(BIN)/python -m pytest -m timed
 
 .PHONY: lint
@@ -113,10 +122,19 @@ bench-pages: $(STAMP)
 bench-sweep: $(STAMP)
 	@$(BIN)/python -m bench.sweep $(ARGS)
 
+.PHONY: bench-bus
+bench-bus: $(STAMP)
+	@$(BIN)/python -m bench.bus $(ARGS)
+
+.PHONY: bench-proxy
+bench-proxy: $(STAMP)
+	@$(BIN)/python -m bench.proxy $(ARGS)
+
 # ---- container image ----
 
 IMAGE ?= bonghwa:latest
-BASE ?= python:3.11-slim-bookworm
+#: As compose.yaml has it: of .env, else the official image.
+BASE ?= $(or $(shell sed -n 's/^BASE=//p' .env 2>/dev/null | tail -n 1),python:3.11-slim-bookworm)
 #: Python of BASE: the wheels are fetched for it, whatever runs this.
 IMAGE_PYTHON ?= 3.11
 #: Installs the wheels inside the build, on a base that has no pip.
@@ -126,11 +144,11 @@ WHEELS_STAMP := wheels/.for-$(shell (cat requirements.txt; echo $(IMAGE_PYTHON) 
 .PHONY: image wheels
 wheels: $(WHEELS_STAMP)
 
-$(WHEELS_STAMP):
+$(WHEELS_STAMP): | $(BIN)/python
 	@rm -rf wheels && mkdir wheels
-	@# Without markers: pip would ask them of this Python, not of the image's.
+	@# Without markers: pip would ask them of this Python, not of the image's. The Dockerfile compares it.
 	@sed 's/ *;.*//' requirements.txt > wheels/all.txt
-	$(PYTHON) -m pip download --quiet --disable-pip-version-check --only-binary :all: \
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary :all: \
 		--python-version $(IMAGE_PYTHON) --dest wheels --requirement wheels/all.txt $(IMAGE_PIP)
 	@touch $@
 
@@ -146,7 +164,7 @@ demo-outage: $(STAMP)
 
 # ---- proofs: each starts a product and containers of its own, and removes them ----
 
-.PHONY: faults prove-faults prove-outages prove-checklist soak fuzz
+.PHONY: faults prove-faults prove-outages prove-fleet prove-checklist soak fuzz
 faults: $(DEV_STAMP)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
@@ -155,6 +173,9 @@ prove-faults: $(DEV_STAMP)
 
 prove-outages: $(DEV_STAMP)
 	@$(BIN)/python -m tests.proof outages $(ARGS)
+
+prove-fleet: $(DEV_STAMP)
+	@$(BIN)/python -m tests.deploy.prove $(ARGS)
 
 prove-checklist: $(DEV_STAMP)
 	@$(BIN)/python -m pytest -q tests/operations/test_checklist_walk.py $(ARGS)

@@ -3,7 +3,8 @@
 A module's tests stay in one worker, one after the other, since they share servers. Tests of the one running
 product do so across modules, and so do all tests on a Docker Engine that every worker would use: they have
 fixed names in it. A test that commits ends with an empty database, in which the next one of its worker would
-miss the rows of the migrations; modules with such tests are one group, which is begun when no other is left.
+miss the rows of the migrations. Modules that commit in some tests are one group, which is begun when no other
+is left; modules that commit in every test are begun after it, each by itself, on any worker.
 The process that shares the tests out knows only their names, hence the look at the source.
 """
 
@@ -23,8 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 #: Marks and fixtures of pytest-django whose tests commit.
 COMMITS = re.compile(r"transaction=True|\btransactional_db\b|\blive_server\b")
-#: The group that is begun last.
-LAST = "what commits"
+#: A whole module of them.
+COMMITS_ALWAYS = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.django_db\(transaction=True\)", re.MULTILINE)
+#: The group that is begun when no other is left, and how the groups are named that are begun after it.
+LAST, AFTER = "what commits", "what commits: "
 USES_PRODUCT = re.compile(r"def test_\w+\([^)]*\bproduct: Product\b")
 
 
@@ -38,9 +41,11 @@ def group_of_module(source: str, name: str, shared_engine: bool) -> str:
     """Return the name of what a module's tests share; modules of one name run in one worker."""
     if USES_PRODUCT.search(source):
         return "product"
-    if COMMITS.search(source) or (shared_engine and "mark.docker" in source):
+    if shared_engine and "mark.docker" in source:
         return LAST
-    return name
+    if COMMITS_ALWAYS.search(source):
+        return AFTER + name
+    return LAST if COMMITS.search(source) else name
 
 
 @cache
@@ -64,9 +69,10 @@ def arrange(items: list[pytest.Item]) -> None:
         group = group_of(item.nodeid)
         allowed[group] = allowed.get(group, 0.0) + _allowed(item)
 
-    def rank(item: pytest.Item) -> tuple[bool, float]:
+    def rank(item: pytest.Item) -> tuple[int, float]:
         group = group_of(item.nodeid)
-        return group == LAST, -allowed[group]
+        turn = 1 if group == LAST else 2 if group.startswith(AFTER) else 0
+        return turn, -allowed[group]
 
     items.sort(key=rank)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests import distribution
-from tests.distribution import LAST, ROOT, group_of, group_of_module
+from tests.distribution import AFTER, LAST, ROOT, group_of, group_of_module
 
 PRODUCT = "def test_it(\n    chromium: Chromium,\n    product: Product,\n) -> None: ..."
+COMMITS = "pytestmark = [\n    pytest.mark.django_db(transaction=True),\n]"
 DOCKER = "@pytest.mark.docker\ndef test_it(docker_host: str) -> None: ..."
 
 
@@ -40,6 +41,8 @@ def test_a_module_stays_together_and_by_itself() -> None:
         (DOCKER, False, "a.py"),
         (DOCKER, True, LAST),
         ("@pytest.mark.django_db(transaction=True)", False, LAST),
+        (COMMITS, False, f"{AFTER}a.py"),
+        (COMMITS + DOCKER, True, LAST),
         ("", True, "a.py"),
     ],
     ids=[
@@ -48,7 +51,9 @@ def test_a_module_stays_together_and_by_itself() -> None:
         "its own product",
         "own Engine",
         "one Engine",
-        "commits",
+        "commits sometimes",
+        "commits always",
+        "commits always, one Engine",
         "nothing shared",
     ],
 )
@@ -81,14 +86,15 @@ def test_the_group_that_may_take_longest_comes_first_and_keeps_its_order() -> No
     ]
 
 
-def test_modules_that_commit_are_one_group_which_comes_last() -> None:
+def test_modules_that_commit_come_last_and_those_that_always_do_after_the_others() -> None:
     names = [
         "tests/gateway/test_consumer.py",
-        "tests/gateway/test_feed_chain.py",
+        "tests/dashboard/test_live.py",
+        "tests/dashboard/test_sessions.py",
         "tests/gateway/test_api.py",
     ]
     items = [Item(f"{name}::test_1", pytest.mark.slow) for name in names]
     distribution.arrange(items)  # type: ignore[arg-type] # what is asked of an item
 
-    assert [item.nodeid.partition("::")[0] for item in items] == [names[2], names[0], names[1]]
-    assert group_of(names[0]) == group_of(names[1]) == LAST
+    assert [item.nodeid.partition("::")[0] for item in items] == [names[3], names[1], names[2], names[0]]
+    assert [group_of(name) for name in names] == [AFTER + names[0], LAST, LAST, names[3]]
