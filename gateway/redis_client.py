@@ -16,6 +16,7 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.maint_notifications import MaintNotificationsConfig
 
 #: Seconds until the connection is asked for.
 CONNECT_TIMEOUT = 2.0
@@ -69,7 +70,9 @@ def connect(url: str, *, keepalive: Mapping[int, int | bytes] = KEEPALIVE, **opt
     """Return a client that never retries by itself. Its callers bound each use with ``asyncio.timeout``.
 
     The library's own timeout would lose cancellations (Python 3.11's ``asyncio.wait_for`` does), so that a
-    process told to stop would go on.
+    process told to stop would go on. Notices of maintenance, which a Redis service may send, are off: by
+    default redis-py 8.1 has them on and then does not look whether an idle connection was closed, so that
+    after a restart of Redis the use of each fails once more.
 
     Raises:
         ValueError: the URL is none of Redis.
@@ -80,6 +83,7 @@ def connect(url: str, *, keepalive: Mapping[int, int | bytes] = KEEPALIVE, **opt
         socket_timeout=None,
         socket_connect_timeout=CONNECT_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **network,
         **options,
     )

