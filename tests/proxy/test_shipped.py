@@ -170,6 +170,7 @@ def test_passwords_are_tried_by_an_address_only_so_often_whatever_the_name(
         assert tries(15, "192.0.2.1") == {200}
         assert tries(60, "192.0.2.1", "/login/?next=/") == {200, 429}
         assert 429 in tries(15, "192.0.2.1", "/%6cogin/")
+        assert 429 in tries(15, "192.0.2.1", "/admin/login/"), "the admin's page takes passwords too"
         assert tries(60, "192.0.2.1", verb="GET") == tries(60, "192.0.2.1", "/oauth2/token") == {200}
         assert tries(15, "192.0.2.2") == {200}
         assert tries(60, "2001:db8:0:1:2:3:4:5") == {200, 429}
