@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 
 from gateway.config import Mode
+from portal.env import env
 from portal.monitoring.probes.connectivity import parse_addresses
 from portal.monitoring.probes.guard import parse_policy
 from portal.monitoring.probes.trust import verifying
@@ -32,6 +34,16 @@ NOT_ALONE = frozenset(
     {"reg_batch", "reg_per_second", "last_value_interval", "factor", "kick_limit", "kick_window"}
     | {"base", "cap", "attempt_limit", "breaker_failures"}
 )
+
+
+@register("portal")
+def check_files(app_configs: Configs = None, **_: Any) -> list[CheckMessage]:
+    """Check that no variable is given both as a value and as a file, of which one would go unnoticed."""
+    return [
+        Error(f"{name} and {name}_FILE are both set: the file would win. Remove one.", id="portal.E018")
+        for name in env.dump()
+        if os.environ.get(name) and os.environ.get(f"{name}_FILE")
+    ]
 
 
 @register("portal")

@@ -51,6 +51,15 @@ def test_a_combination_that_cannot_work_has_an_id(
     assert found in ids()
 
 
+def test_a_value_beside_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_URLS_FILE", "/run/secrets/notify_urls")
+    monkeypatch.setenv("NOTIFY_URLS", "")
+    assert ids() == []
+
+    monkeypatch.setenv("NOTIFY_URLS", "json://somewhere.example")
+    assert ids() == ["portal.E018"]
+
+
 @pytest.mark.parametrize(
     ("found", "changes"), [("portal.E008", {"base": 90.0}), ("portal.E009", {"attempt_limit": 0})]
 )
