@@ -32,7 +32,7 @@ def database(folder: Path) -> dict[str, Any]:
     """
     try:
         return of_url(
-            env.str("DATABASE_URL", f"sqlite:///{folder / 'bonghwa.sqlite3'}"),
+            env.str("DATABASE_URL", "") or f"sqlite:///{folder / 'bonghwa.sqlite3'}",
             pool=env.int("DATABASE_POOL", 10),
             statement_timeout=env.float("DATABASE_STATEMENT_TIMEOUT", 30.0),
         )

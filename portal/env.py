@@ -32,7 +32,7 @@ def data_dir(base: Path) -> Path:
     Raises:
         ImproperlyConfigured: it cannot be made.
     """
-    folder = Path(env.str("DATA_DIR", str(base / "var"))).resolve()
+    folder = Path(env.str("DATA_DIR", "") or base / "var").resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

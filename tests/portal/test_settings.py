@@ -13,6 +13,8 @@ from django.conf import settings
 
 from gateway.config import FeedConfig, RetryConfig
 from incidents.policy import Policy
+from portal.database import database
+from portal.env import data_dir
 
 ROOT = Path(settings.BASE_DIR)
 
@@ -31,6 +33,14 @@ def test_every_variable_is_listed_in_the_example() -> None:
 
 def test_the_reconnect_policy_has_its_defaults() -> None:
     assert settings.GATEWAY_UPSTREAM.retry == RetryConfig()
+
+
+def test_an_empty_line_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "DATA_DIR"):
+        monkeypatch.setenv(name, "")
+
+    assert data_dir(tmp_path) == tmp_path / "var"
+    assert database(tmp_path)["NAME"] == str(tmp_path / "bonghwa.sqlite3")
 
 
 @pytest.mark.parametrize(
