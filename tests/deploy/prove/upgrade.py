@@ -76,7 +76,7 @@ def commands(owner: str) -> str:
     (script,) = re.findall(r"```sh\n(# 1\..*?)```", text, re.DOTALL)
     lines = []
     for line in script.splitlines():
-        if line.startswith("git pull"):
+        if line.startswith("git "):
             continue
         line = NEXT if line.startswith("docker-compose build") else line
         lines.append(line if "# go on when" not in line else WAIT)
