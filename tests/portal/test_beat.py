@@ -1,4 +1,4 @@
-"""Beat goes on when the clock is set back; heartbeats from the future hide nobody."""
+"""Beat goes on when the clock is set back, and adds nothing to a full queue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django_celery_beat.models import PeriodicTask
 
 from gateway import keys
 from portal import heartbeat
-from portal.beat import HeartbeatScheduler
+from portal.beat import QUEUE_MAX, HeartbeatScheduler
 from portal.celery import app
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
@@ -23,7 +23,7 @@ class Recording(HeartbeatScheduler):
 
     sent: list[str]
 
-    def apply_entry(self, entry, producer=None):
+    def apply_async(self, entry, producer=None, advance=True, **kwargs):
         self.sent.append(entry.task)
 
 
@@ -91,3 +91,22 @@ def test_a_heartbeat_from_the_future_is_no_sign_of_life(redis_client: redis.Redi
 
     assert ages["worker:ops@box"] > 3500
     assert ages["worker:collect@box"] == 0.0
+
+
+def test_nothing_is_added_to_a_queue_that_nobody_works_off(
+    redis_client: redis.Redis, time_machine, capfd
+) -> None:
+    start = datetime.now(UTC)
+    time_machine.move_to(start)
+    PeriodicTask.objects.update(last_run_at=start - timedelta(hours=1))
+    beat = scheduler()
+    redis_client.lpush("collect", *["stale"] * QUEUE_MAX)
+    sent = sent_within(beat, 200)
+    assert sent
+    assert SWEEP not in sent, "its queue is full"
+
+    redis_client.ltrim("collect", 0, QUEUE_MAX - 2)
+    beat._room.clear()  # an answer holds for five seconds
+    time_machine.move_to(start + timedelta(seconds=6))
+    assert SWEEP in sent_within(beat, 200)
+    assert capfd.readouterr().err.count("queue collect is full") == 1
