@@ -1,4 +1,7 @@
-"""Heartbeats of beat and workers in Redis: unix seconds under ``heartbeat:NAME`` with a TTL."""
+"""Heartbeats in Redis: unix seconds under ``heartbeat:NAME`` with a TTL.
+
+Beat and workers say that they live; ``round:NAME`` says that a round of sweeps or probes came to its end.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from gateway import keys
 
 #: Seconds a heartbeat stays readable; long enough to tell "silent since" from "never ran".
 TTL = 3600
+#: Begins the names of rounds.
+ROUND = "round:"
 #: Heartbeats read at most.
 LIMIT = 200
 #: Seconds that clocks of machines may differ.

@@ -24,7 +24,7 @@ from incidents import audit
 from incidents import services as incidents
 from incidents.models import IncidentSignal, Severity
 from portal.health import QUEUES
-from portal.heartbeat import ages
+from portal.heartbeat import ROUND, ages
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +35,21 @@ FINGERPRINT = "portal:monitoring"
 REDIS_TIMEOUT = 2.0
 RESOLVE_AFTER_S = 60.0
 BEAT, REDIS = "beat", "redis"
+#: Without these no round runs.
+ROUNDS_NEED = frozenset({BEAT, "worker:collect"})
+#: Seconds more for a round: the worker's own silence, or a database that was away, has to be known before.
+ROUND_GRACE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look saw: seconds since each part was last heard; ``None`` was never heard."""
+    """What one look saw: seconds since each part was last heard; ``None`` was never heard.
+
+    ``heard`` are the parts that were heard in time, and not only too lately looked at to be silent.
+    """
 
     silent_s: dict[str, float | None]
+    heard: frozenset[str] = frozenset()
 
     def silent(self, running_s: float) -> dict[str, float]:
         """Return the parts that are over their deadline with the seconds for which they are known silent.
@@ -49,7 +57,12 @@ class Look:
         A part that was never heard counts from when this process began to look.
         """
         found = {part: running_s if age is None else age for part, age in self.silent_s.items()}
-        return {part: age for part, age in found.items() if age > settings.HEARTBEAT_DEADLINE}
+        return {part: age for part, age in found.items() if age > limit_s(part)}
+
+
+def limit_s(part: str) -> float:
+    """Return the seconds of silence after which people are told."""
+    return settings.HEARTBEAT_DEADLINE + (ROUND_GRACE_S if part.startswith(ROUND) else 0.0)
 
 
 class Watcher:
@@ -58,6 +71,8 @@ class Watcher:
     def __init__(self, now: datetime) -> None:
         self.began = now
         self.redis_gone_since: datetime | None = None
+        #: When there was last no beat or no worker that a round could have come from.
+        self.idle_at = now
         self.settled = False
 
     def look(self, now: datetime) -> Look:
@@ -79,8 +94,14 @@ class Watcher:
         for queue in QUEUES:
             found = [age for name, age in seen.items() if name.startswith(f"worker:{queue}@")]
             parts[f"worker:{queue}"] = min(found, default=None)
-        back = (now - self.began).total_seconds()
-        return Look({part: age if age is None else min(age, back) for part, age in parts.items()})
+        # A round that was never heard is none of this release's workers, and not expected.
+        rounds = {name: age for name, age in seen.items() if name.startswith(ROUND)}
+        known = {part: age for part, age in (parts | rounds).items() if age is not None}
+        heard = frozenset(part for part, age in known.items() if age <= limit_s(part))
+        back, busy = ((now - since).total_seconds() for since in (self.began, self.idle_at))
+        parts |= {part: min(age, back) for part, age in known.items()}
+        parts |= {part: min(age, back, busy) for part, age in rounds.items()}
+        return Look(parts, heard | {REDIS})
 
     def check(self, now: datetime) -> dict[str, float]:
         """Look once and bring the incident up to date; return the silent parts.
@@ -88,12 +109,19 @@ class Watcher:
         Raises:
             DatabaseError: the database does not answer; the dead-man URL tells of that.
         """
-        silent = self.look(now).silent((now - self.began).total_seconds())
-        for part, age in silent.items():
-            _raise_signal(part, age, now)
-        if silent or not self.settled:
-            self.settled = not silent
-            _clear_others(set(silent), now)
+        look = self.look(now)
+        silent = look.silent((now - self.began).total_seconds())
+        if silent.keys() & ROUNDS_NEED:
+            self.idle_at = now
+            silent = {part: age for part, age in silent.items() if not part.startswith(ROUND)}
+        try:
+            for part, age in silent.items():
+                _raise_signal(part, age, now)
+            if silent or not self.settled:
+                self.settled = _clear(look.heard, now) and not silent
+        except DatabaseError:
+            self.began = now  # no round came to its end without it either
+            raise
         return silent
 
 
@@ -102,7 +130,7 @@ def _raise_signal(part: str, age: float, now: datetime) -> None:
         title = _("Monitoring: %(part)s has been silent for %(age)d s (limit %(limit)d s)") % {
             "part": part,
             "age": age,
-            "limit": settings.HEARTBEAT_DEADLINE,
+            "limit": limit_s(part),
         }
     if IncidentSignal.objects.filter(origin=FINGERPRINT, key=f"silent:{part}", cleared_at=None).exists():
         return
@@ -112,7 +140,7 @@ def _raise_signal(part: str, age: float, now: datetime) -> None:
         title=title,
         service="",
         severity=Severity.CRITICAL,
-        detail={"part": part, "value": round(age), "limit": settings.HEARTBEAT_DEADLINE},
+        detail={"part": part, "value": round(age), "limit": limit_s(part)},
         at=now,
         impact_started_at=now - timedelta(seconds=age),
         resolve_after_s=RESOLVE_AFTER_S,
@@ -120,13 +148,17 @@ def _raise_signal(part: str, age: float, now: datetime) -> None:
     logger.error("%s", title)
 
 
-def _clear_others(silent: set[str], now: datetime) -> None:
-    held = IncidentSignal.objects.filter(origin=FINGERPRINT, cleared_at=None)
-    for key in held.values_list("key", flat=True):
-        if key.removeprefix("silent:") not in silent:
-            with translation.override(settings.LANGUAGE_CODE):
-                reason = _("it is heard again")
-            incidents.clear(fingerprint=FINGERPRINT, key=key, at=now, reason=reason)
+def _clear(heard: frozenset[str], now: datetime) -> bool:
+    """Clear what is heard again; return whether nothing is left."""
+    held = set(
+        IncidentSignal.objects.filter(origin=FINGERPRINT, cleared_at=None).values_list("key", flat=True)
+    )
+    back = {key for key in held if key.removeprefix("silent:") in heard}
+    for key in sorted(back):
+        with translation.override(settings.LANGUAGE_CODE):
+            reason = _("it is heard again")
+        incidents.clear(fingerprint=FINGERPRINT, key=key, at=now, reason=reason)
+    return held == back
 
 
 class WatcherThread(threading.Thread):

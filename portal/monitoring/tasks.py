@@ -9,6 +9,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from incidents import evidence_more
+from portal import heartbeat
 from portal.monitoring import (
     access,
     alerting,
@@ -41,17 +42,23 @@ def collect(runtime: str) -> None:
     """Sweep ``runtime`` (``docker`` or ``process``), store it and evaluate the rules."""
     kind = RuntimeKind(runtime)
     with store.lock(f"collect:{kind}", LOCK_S) as free:
-        if not free or not access.is_used(kind) or store.backing_off(kind):
+        if not free:
             return
-        memory = store.load_memory(kind)
-        since = events.read_from(kind, timezone.now())
-        with access.opened(kind, memory) as opened:
-            result = sweep(opened, memory, events_since=since)
-            guarded = None if result.error else store.guarded(kind, opened.is_guarded)
-        store.save_memory(kind, memory)
-        engine.evaluate(services.record(result))
-        evidence_more.ended(events.ended_since(kind, since), timezone.now())
-        _note(result, guarded)
+        if access.is_used(kind) and not store.backing_off(kind):
+            _collect(kind)
+    heartbeat.write(f"{heartbeat.ROUND}sweep:{kind}")
+
+
+def _collect(kind: RuntimeKind) -> None:
+    memory = store.load_memory(kind)
+    since = events.read_from(kind, timezone.now())
+    with access.opened(kind, memory) as opened:
+        result = sweep(opened, memory, events_since=since)
+        guarded = None if result.error else store.guarded(kind, opened.is_guarded)
+    store.save_memory(kind, memory)
+    engine.evaluate(services.record(result))
+    evidence_more.ended(events.ended_since(kind, since), timezone.now())
+    _note(result, guarded)
 
 
 def _note(result: Sweep, guarded: bool | None) -> None:
@@ -97,6 +104,7 @@ def probe() -> None:
         probing.mark_stale(now)
         engine.close_unwatched(now)
         alerting.release_held(now)
+    heartbeat.write(f"{heartbeat.ROUND}probes")
 
 
 def _evaluate_pushed() -> None:

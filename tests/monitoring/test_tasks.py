@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 import redis
 from celery import current_app
+from django.db import DataError, connection
 from django_celery_beat.models import PeriodicTask
 
+from portal import heartbeat
 from portal.monitoring import store, tasks
 from portal.monitoring.models import (
     RunState,
@@ -38,6 +40,23 @@ def test_a_sweep_that_is_still_running_keeps_the_next_one_out() -> None:
         assert store.costs() == [], "the second sweep did nothing"
     tasks.collect("docker")
     assert [cost.runtime for cost in store.costs()] == ["docker"]
+
+
+@pytest.mark.usefixtures("dead_engine")
+def test_a_round_that_came_to_its_end_is_noted_and_one_that_failed_is_not(redis_client: redis.Redis) -> None:
+    def fails(*_: object) -> None:
+        raise DataError("a row that cannot be read")
+
+    with connection.execute_wrapper(fails), pytest.raises(DataError):
+        tasks.collect("docker")
+    with connection.execute_wrapper(fails), pytest.raises(DataError):
+        tasks.probe()
+    assert heartbeat.ages(redis_client) == {}
+
+    tasks.collect("docker")
+    tasks.collect("docker")
+    tasks.probe()
+    assert heartbeat.ages(redis_client).keys() == {"round:sweep:docker", "round:probes"}
 
 
 @pytest.mark.usefixtures("redis_client")

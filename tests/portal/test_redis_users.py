@@ -129,3 +129,16 @@ def test_nobody_without_a_password_may_more_than_ask_whether_it_lives(server: Re
         client.ping()
     with pytest.raises(redis.AuthenticationError), server.client("default", "") as client:
         client.ping()
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("beat", "LLEN collect"),
+        ("beat", "LLEN ops"),
+        ("worker-collect", "SET heartbeat:round:probes 1"),
+    ],
+)
+def test_what_a_role_does_only_now_and_then_is_allowed(server: Redis, role: str, words: str) -> None:
+    with server.client(role) as client:
+        assert not refused(client, words)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.db import OperationalError, connection
 
 from gateway import keys
 from incidents import audit, audit_anchor
@@ -98,6 +99,60 @@ def test_a_process_that_starts_after_the_return_clears_what_an_earlier_one_raise
     beat(redis_client, *ALL)
     Watcher(after(300)).check(after(301))
     assert open_keys() == set()
+
+
+@pytest.mark.django_db
+def test_a_process_that_starts_meanwhile_does_not_call_a_silent_part_heard(redis_client: redis.Redis) -> None:
+    beat(redis_client, *ALL)
+    beat(redis_client, ALL[1], age=400)
+    Watcher(NOW).check(after(200))
+    Watcher(after(300)).check(after(301))
+    assert open_keys() == {"silent:worker:collect"}
+
+
+@pytest.mark.django_db
+def test_a_round_that_never_ends_any_more_opens_an_incident(redis_client: redis.Redis) -> None:
+    watcher = Watcher(NOW)
+    beat(redis_client, *ALL, "round:probes")
+    beat(redis_client, "round:sweep:docker", age=145)
+    assert watcher.check(after(300)) == {}
+
+    beat(redis_client, "round:sweep:docker", age=155)
+    assert list(watcher.check(after(310))) == ["round:sweep:docker"]
+    assert "round:sweep:docker" in Incident.objects.get().title
+
+    beat(redis_client, "round:sweep:docker")
+    watcher.check(after(325))
+    assert open_keys() == set()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["beat", "worker:collect@box"])
+def test_rounds_are_counted_from_the_return_of_who_makes_them(redis_client: redis.Redis, name: str) -> None:
+    watcher = Watcher(NOW)
+    beat(redis_client, *ALL)
+    beat(redis_client, name, "round:probes", age=300)
+    assert list(watcher.check(after(400))) == [name.partition("@")[0]]
+
+    beat(redis_client, name)
+    assert watcher.check(after(415)) == {}
+    assert watcher.check(after(540)) == {}
+    assert list(watcher.check(after(555))) == ["round:probes"]
+
+
+@pytest.mark.django_db
+def test_rounds_are_counted_from_the_return_of_the_database(redis_client: redis.Redis) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("the server is away")
+
+    watcher = Watcher(NOW)
+    beat(redis_client, *ALL)
+    beat(redis_client, "round:probes", age=300)
+    with connection.execute_wrapper(away), pytest.raises(OperationalError):
+        watcher.check(after(400))
+
+    assert watcher.check(after(415)) == {}
+    assert list(watcher.check(after(555))) == ["round:probes"]
 
 
 @pytest.mark.django_db
