@@ -49,6 +49,13 @@ def test_a_good_certificate_passes_with_its_end(authority: Authority) -> None:
     assert abs(seen.expires_at - datetime.now(UTC) - timedelta(days=90)) < timedelta(minutes=5)
 
 
+def test_a_certificate_without_an_end_passes_and_has_none(authority: Authority) -> None:
+    days = (datetime(9999, 12, 31, 12, tzinfo=UTC) - datetime.now(UTC)) / timedelta(days=1)
+    seen = look(authority, authority.issue(HOST, days=(-1, days)))
+    assert (seen.ok, seen.expires_at) == (True, None)
+    assert "until 9999-12-31" in seen.detail
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [

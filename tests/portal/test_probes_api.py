@@ -119,6 +119,20 @@ def test_a_result_is_kept_shown_and_evaluated_by_the_worker() -> None:
     assert not ProbeResult.objects.filter(pending=True).exists()
 
 
+@pytest.mark.parametrize("end", ["0001-01-01T00:00:00+09:00", "9999-12-31T23:59:59-09:00"])
+def test_an_end_that_no_database_gives_back_stops_no_other_probe(client: Client, end: str) -> None:
+    mine, token = prober()
+    row = endpoint(mine, kind=ProbeKind.TLS, url="tls://shop.example:443")
+    assert Caller(token).push(result(row, expires_at=end)).json()["accepted"] == 1
+
+    tasks.probe()
+    row.refresh_from_db()
+    assert (row.ok, row.expires_at) == (True, None)
+    client.force_login(User.objects.create_superuser("root"))
+    assert client.get(reverse("admin:monitoring_endpoint_change", args=[row.pk])).status_code == 200
+    assert client.get("/monitors/").status_code == 200
+
+
 def test_the_same_report_twice_changes_nothing() -> None:
     mine, token = prober()
     row = endpoint(mine)

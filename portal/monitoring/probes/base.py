@@ -22,7 +22,8 @@ class ProbeReading:
 
     ``latency_ms`` is the time to the full answer (HTTP), to the handshake (WebSocket, TLS) or to the
     connection (TCP); ``first_frame_ms`` counts from the handshake's end; ``status`` is the HTTP status seen;
-    ``expires_at`` is the certificate's end.
+    ``expires_at`` is the certificate's end; ``None`` for one without an end (RFC 5280: the year 9999), and for
+    one that another zone could not show or a database not give back.
     """
 
     ok: bool | None
@@ -33,6 +34,10 @@ class ProbeReading:
     first_frame_ms: float | None = None
     close_code: int | None = None
     expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.expires_at is not None and not 1970 <= self.expires_at.year < 9999:
+            object.__setattr__(self, "expires_at", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
