@@ -1,4 +1,4 @@
-"""Evidence after the opening: of a service that ended while its incident is open, and of the minutes after.
+"""When evidence is frozen: as an incident opens, as one of its services ends, before an action, half an hour on.
 
 What is kept of one incident stays bounded, since evidence is exempt from retention.
 """
@@ -34,6 +34,9 @@ DEBOUNCE = timedelta(minutes=5)
 ENDS_MAX = 12
 #: Captures before actions for one incident.
 ACTIONS_MAX = 12
+#: Captures of one incident's opening and of its reopenings, and second parts; a fault that comes and goes for
+#: days looks the same each time.
+OPENINGS_MAX = 12
 #: What an end changes or threatens to take along: exit code, last health runs, last log lines.
 OF_AN_END = ("inspect", "health", "logs")
 #: The second part is of so long after the beginning of an occurrence,
@@ -72,10 +75,22 @@ def freeze_end(*, incident: Incident, name: str, now: datetime) -> list[Evidence
 
 def before_action(*, incident: Incident, now: datetime) -> list[Evidence] | None:
     """Freeze what an action would destroy; None when :data:`ACTIONS_MAX` captures of it are kept already."""
-    taken = Evidence.objects.filter(incident=incident, trigger=Trigger.ACTION)
-    if taken.order_by().values("captured_at").distinct().count() >= ACTIONS_MAX:
+    if _captures(incident, Trigger.ACTION) >= ACTIONS_MAX:
         return None
     return capture(incident=incident, now=now, trigger=Trigger.ACTION)
+
+
+def opening(*, incident: Incident, now: datetime) -> list[Evidence]:
+    """Freeze what is known as an incident opens or opens again, :data:`OPENINGS_MAX` times at most."""
+    if _captures(incident, Trigger.OPENING) >= OPENINGS_MAX:
+        logger.warning("INC-%s opened again; %d freezes of it are kept", incident.number, OPENINGS_MAX)
+        return []
+    return capture(incident=incident, now=now)
+
+
+def _captures(incident: Incident, trigger: Trigger) -> int:
+    taken = Evidence.objects.filter(incident=incident, trigger=trigger)
+    return taken.order_by().values("captured_at").distinct().count()
 
 
 def _is_due(incident: Incident, name: str, now: datetime) -> bool:
@@ -89,6 +104,8 @@ def append_after(*, now: datetime) -> list[Evidence]:
     """Append to each incident what was measured in the 30 minutes after it began, once."""
     kept: list[Evidence] = []
     for incident in _without_after(now):
+        if _captures(incident, Trigger.AFTER) >= OPENINGS_MAX:
+            continue
         if Incident.objects.filter(pk=incident.pk, followed_at=incident.followed_at).update(followed_at=now):
             kept += _append(incident, now)
     return kept

@@ -21,7 +21,6 @@ from incidents import (
     audit,
     checklist,
     duedates,
-    evidence,
     evidence_more,
     followups,
     lines,
@@ -80,10 +79,12 @@ def resolve_green() -> None:
 
 
 def _release_lost(now: datetime) -> None:
-    """Give back the freezes of killed workers."""
+    """Give back the freezes of killed workers; a report that was signed off is not drafted after its own."""
     Incident.objects.filter(REAL).alias(burning=Coalesce("reopened_at", "opened_at")).filter(
         frozen_at__lt=now - FREEZE_LOST, burning__gte=now - FREEZE_TRIED
-    ).exclude(report__drafted_at__gte=F("frozen_at")).update(frozen_at=None)
+    ).exclude(report__drafted_at__gte=F("frozen_at")).exclude(report__signed_at__isnull=False).update(
+        frozen_at=None
+    )
 
 
 @shared_task(name="incidents.verify_checklist", ignore_result=True)
@@ -116,7 +117,7 @@ def freeze(incident_id: int) -> None:
         return
     found: dict[str, list[str]] = {}
     try:
-        evidence.capture(incident=incident, now=now)
+        evidence_more.opening(incident=incident, now=now)
         draft_report(incident=incident, now=timezone.now())
         found = {language: findings(incident, now, language) for language in texts.languages()}
     finally:

@@ -241,6 +241,18 @@ def test_a_freeze_that_died_with_its_worker_is_asked_for_again(redis_client, res
     assert redis_client.llen("ops") == 1, "it was drafted"
 
 
+def test_a_freeze_after_a_report_was_signed_off_is_not_taken_for_a_lost_one(redis_client):
+    now = timezone.now()
+    incident = fire(at=now - timedelta(seconds=100)).incident
+    tasks.freeze(incident.pk)
+    asked = redis_client.llen("ops")
+    Report.objects.update(signed_at=now, drafted_at=now - timedelta(hours=1))
+    type(incident).objects.update(frozen_at=now - timedelta(seconds=91))
+    tasks.resolve_green()
+
+    assert redis_client.llen("ops") == asked
+
+
 def test_a_freeze_that_never_succeeds_is_given_up(redis_client):
     now = timezone.now()
     incident = fire(at=now - timedelta(minutes=11)).incident

@@ -96,6 +96,16 @@ def test_who_presses_stop_again_and_again_freezes_a_bounded_number_of_times(inci
     assert taken.count() == 2 * evidence_more.ACTIONS_MAX
 
 
+def test_an_incident_that_opens_again_for_days_is_frozen_a_bounded_number_of_times(incident, redis_client):
+    Evidence.objects.all().delete()
+    for number in range(20):
+        evidence_more.opening(incident=incident, now=after(60 + 4000 * number))
+        Incident.objects.update(reopened_at=after(60 + 4000 * number), followed_at=None)
+        evidence_more.append_after(now=after(60 + 4000 * number) + evidence_more.AFTER)
+    assert incident.evidence.filter(trigger=Trigger.OPENING).count() == 2 * evidence_more.OPENINGS_MAX
+    assert incident.evidence.filter(trigger=Trigger.AFTER).count() == evidence_more.OPENINGS_MAX
+
+
 def test_the_worker_freezes_the_end(incident, redis_client):
     tasks.freeze_end(incident.pk, "api-gateway")
     assert incident.evidence.filter(trigger=Trigger.DIE).count() == 1
