@@ -1,4 +1,4 @@
-"""When evidence is frozen: as an incident opens, as one of its services ends, before an action, half an hour on.
+"""When evidence is frozen: as an incident opens, when a service ends, before an action, half an hour later.
 
 What is kept of one incident stays bounded, since evidence is exempt from retention.
 """

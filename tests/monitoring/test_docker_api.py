@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from incidents.models import Incident
 from portal.monitoring.models import Health, RunState
 from portal.monitoring.runtimes import docker_api
 from portal.monitoring.runtimes.base import Usage, cpu_percent
@@ -64,6 +65,17 @@ def test_memory_is_without_page_cache(memory: dict[str, Any], used: int) -> None
     usage = docker_api.usage(stats, None)
     assert (usage.memory_bytes, usage.cpu_s) == (used, 3.0)
     assert usage.at == datetime(2026, 2, 6, 0, 0, 5, 500_000, tzinfo=UTC)
+
+
+def test_long_names_fit_behind_what_is_put_before_them_and_stay_two() -> None:
+    pod = "/k8s_shop_" + "shop-7d9c5b8f4d-" * 20
+    first, second = (docker_api.container_name(f"{pod}{number}") for number in (0, 1))
+
+    assert docker_api.container_name("/api-gateway") == "api-gateway"
+    assert first != second
+    fingerprint = Incident._meta.get_field("fingerprint").max_length
+    assert fingerprint is not None
+    assert len(f"service:docker:{first}") <= fingerprint
 
 
 def test_a_container_without_counters_has_no_usage() -> None:

@@ -22,8 +22,8 @@ class ProbeReading:
 
     ``latency_ms`` is the time to the full answer (HTTP), to the handshake (WebSocket, TLS) or to the
     connection (TCP); ``first_frame_ms`` counts from the handshake's end; ``status`` is the HTTP status seen;
-    ``expires_at`` is the certificate's end; ``None`` for one without an end (RFC 5280: the year 9999), and for
-    one that another zone could not show or a database not give back.
+    ``expires_at`` is the certificate's end; ``None`` for one without (RFC 5280: the year 9999), and for one
+    that another zone could not show or a database not give back.
     """
 
     ok: bool | None

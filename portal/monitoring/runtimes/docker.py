@@ -141,7 +141,7 @@ class DockerRuntime:
                 found.append(
                     Found(
                         runtime_id=row["Id"],
-                        name=(row.get("Names") or [row["Id"][:12]])[0].lstrip("/")[:200],
+                        name=docker_api.container_name((row.get("Names") or [row["Id"][:12]])[0]),
                         state=docker_api.run_state(row.get("State", "")),
                         image=str(row.get("Image", ""))[:300],
                         labels=labels,

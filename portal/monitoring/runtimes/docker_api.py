@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from portal.monitoring.runtimes.base import MAX_OUTPUT, HealthCheck, HealthReadi
 
 #: Health checks kept of an inspection (the Engine itself keeps five).
 MAX_HEALTH_LOG = 5
+#: Characters of a name: what is put before it must fit into 200 too.
+MAX_NAME = 180
 MAX_LABELS = 50
 MAX_LABEL = 300
 MAX_ENV = 200
@@ -33,6 +36,17 @@ _SECRET_NAME = re.compile(
     r"passw|passphrase|\wpwd|secret|token|credential|api[._-]?key|private[._-]?key|basicauth", re.I
 )
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$")
+
+
+def container_name(raw: str) -> str:
+    """Return the name without its slash; one longer than ``MAX_NAME`` ends in a hash, so that two stay two.
+
+    Kubernetes' ``k8s_CONTAINER_POD_NAMESPACE_UID_N`` is often that long.
+    """
+    name = clean(raw.removeprefix("/"))
+    if len(name) <= MAX_NAME:
+        return name
+    return f"{name[: MAX_NAME - 9]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def run_state(status: str) -> RunState:

@@ -13,7 +13,7 @@ from typing import Any
 
 from portal.monitoring.logs import clean
 from portal.monitoring.runtimes.base import EventWindow, RuntimeEvent
-from portal.monitoring.runtimes.docker_api import labels
+from portal.monitoring.runtimes.docker_api import container_name, labels
 
 #: Events that the Engine remembers.
 RING = 256
@@ -62,7 +62,7 @@ def window(events: Sequence[Mapping[str, Any]], *, since: datetime, until: datet
                 key=f"{event['timeNano']}:{runtime_id[:12]}:{action}"[:80],
                 at=_at(event),
                 runtime_id=runtime_id,
-                name=clean(str(attributes.get("name", "")))[:200],
+                name=container_name(str(attributes.get("name", ""))),
                 action=action,
                 exit_code=_number(attributes.get("exitCode")) if action == "die" else None,
                 on_purpose=ends.on_purpose(runtime_id, event["timeNano"]) if action == "die" else None,
