@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.connection import (
     Connection,
     ConnectionPool,
@@ -16,6 +17,7 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 from redis.maint_notifications import MaintNotificationsConfig
 
 #: Seconds until the connection is asked for.
@@ -29,7 +31,10 @@ KEEPALIVE: Mapping[int, int | bytes] = {
 
 
 class _Noticing:
-    """A connection whose end is told to who waits for a message.
+    """A connection whose end is told to who waits for a message, and which leaves a server that was demoted.
+
+    A primary that became a replica keeps its connections and refuses every write: the name has to be looked
+    up again.
 
     A kernel that gives a connection up says ETIMEDOUT, which Python calls ``TimeoutError``. redis-py takes
     that for the end of the wait and returns None, at once and at every following call, without letting the
@@ -37,14 +42,19 @@ class _Noticing:
     """
 
     _reader: Any
+    disconnect: Any
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Read as redis-py does.
 
         Raises:
-            redis.ConnectionError: nothing came, because the connection is dead.
+            redis.ConnectionError: nothing came, because the connection is dead, or the server is a replica.
         """
-        response = await super().read_response(*args, **options)  # type: ignore[misc] # of the mixed-in class
+        try:
+            response = await super().read_response(*args, **options)  # type: ignore[misc] # of the mixed-in class
+        except ReadOnlyError as refusal:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError("the server is a replica now") from refusal
         error = None if response is not None or self._reader is None else self._reader.exception()
         if error is not None:
             raise RedisConnectionError(f"the connection to Redis is dead: {error}") from error
@@ -64,6 +74,24 @@ class _Unix(_Noticing, UnixDomainSocketConnection):
 
 
 _NOTICING: Mapping[type, type] = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
+
+
+class _Subscription(PubSub):
+    """A subscription that stays lost: its owner makes another.
+
+    redis-py connects once more before it raises, even without retries, while whoever subscribes to more on
+    the same connection connects as well. Both then read one stream, which is a ``RuntimeError``.
+    """
+
+    async def _reconnect(
+        self, conn: Any, error: BaseException | None = None, failure_count: int | None = None, *_: Any
+    ) -> None:
+        await conn.disconnect(nowait=True, error=error, failure_count=failure_count)
+
+
+class _Client(Redis):
+    def pubsub(self, **options: Any) -> PubSub:
+        return _Subscription(self.connection_pool, **options)
 
 
 def connect(url: str, *, keepalive: Mapping[int, int | bytes] = KEEPALIVE, **options: Any) -> Redis:
@@ -88,4 +116,4 @@ def connect(url: str, *, keepalive: Mapping[int, int | bytes] = KEEPALIVE, **opt
         **options,
     )
     pool.connection_class = _NOTICING[pool.connection_class]
-    return Redis.from_pool(pool)
+    return _Client.from_pool(pool)

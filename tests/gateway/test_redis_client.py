@@ -40,6 +40,30 @@ async def test_a_connection_that_the_kernel_gave_up_is_an_error_and_no_silence()
             await channel.get_message(timeout=30)
 
 
+async def test_a_subscription_that_was_lost_is_not_connected_again_behind_its_owners_back(redis_client):
+    async with listening() as channel:
+        redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+        with pytest.raises(redis.ConnectionError):
+            await channel.get_message(timeout=30)
+        assert not channel.connection.is_connected
+
+
+async def test_a_server_that_became_a_replica_is_left(tmp_path):
+    port = free_port()
+    server = start_valkey(tmp_path, port)
+    try:
+        async with connect(f"redis://127.0.0.1:{port}/0") as client:
+            await client.set("key", 1)
+            await client.execute_command("REPLICAOF", "127.0.0.1", free_port())
+
+            with pytest.raises(redis.ConnectionError, match="replica"):
+                await client.set("key", 2)
+            assert not client.connection_pool._available_connections[0].is_connected
+    finally:
+        stop(server)
+
+
 @pytest.mark.parametrize("wait", [0.05, None])
 async def test_silence_is_none_and_a_message_is_a_message(redis_client, wait):
     async with listening() as channel:
