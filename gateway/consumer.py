@@ -152,7 +152,10 @@ class FeedConsumer(AsyncWebsocketConsumer):
             await self._refuse(Code.NO_TOKEN, "[CODE=8005, MESSAGE=Token이 없습니다]")
             return
         try:
-            principal = await self._who(token)
+            # The client has done its part: a check that takes long is our fault, not a reason to stay away.
+            self._stop_deadline()
+            async with asyncio.timeout(self.service.config.login_timeout):
+                principal = await self._who(token)
             if self._verdict is not None:  # too late: the connection ended meanwhile
                 return
             if self._client is None:
@@ -161,7 +164,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             await self._refuse(Code.BAD_TOKEN, f"[CODE=8005, MESSAGE={error}]")
         except LimitExceeded as error:
             self._end(error.verdict)
-        except FeedUnavailable:
+        except (FeedUnavailable, TimeoutError):
             self._end(Verdict(Close.TRY_LATER, "logins cannot be checked now", UNAVAILABLE_RETRY))
         else:
             self._welcome(principal, full_status=body.get("status") is True)
@@ -260,6 +263,9 @@ class FeedConsumer(AsyncWebsocketConsumer):
 
     def _stop_waiting(self) -> None:
         self.service.waiting.discard(self._end)
+        self._stop_deadline()
+
+    def _stop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
 

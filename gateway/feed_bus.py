@@ -25,7 +25,7 @@ from gateway.config import FeedConfig
 from gateway.feed_reporter import feed_status
 from gateway.feed_store import TIMEOUT, LastValue, end_if_cancelled, raw_bytes
 from gateway.hub import Hub
-from gateway.status import Gap, GatewayStatus
+from gateway.status import FeedState, Gap, GatewayStatus
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,8 @@ class FeedBus:
         self._failures = 0
         self._complained = -COMPLAIN_EVERY
         self._told: deque[int] = deque(maxlen=GAPS_TOLD)
+        #: When the subscription last said something; None before the first one.
+        self._alive_at: float | None = None
 
     def topics_changed(self) -> None:
         """Take note that the hub's topics changed."""
@@ -108,6 +110,7 @@ class FeedBus:
                 self._hub.state.bus(True)
                 if self._failures:
                     await self._read_gaps(slots, heard)
+                    self._tell_own_gap()
                 await self._restore(self._subscribed)
             if self._failures:
                 logger.warning("Feed bus is back after %d failed attempts", self._failures)
@@ -129,7 +132,7 @@ class FeedBus:
         while True:
             message = await pubsub.get_message(timeout=QUIET)
             if message is not None:
-                heard = time.monotonic()
+                heard, self._alive_at = time.monotonic(), time.time()
                 if message["type"] == "message":
                     self._handle(message["channel"].decode(), message["data"])
                 continue
@@ -238,6 +241,16 @@ class FeedBus:
                     continue  # of a gateway of another version
                 if gap.until >= heard:
                     self._tell_gap(gap)
+
+    def _tell_own_gap(self) -> None:
+        """Tell of what this process did not hear; if it alone lost Redis, the gateway knows of no gap."""
+        now, topics = time.time(), tuple(self._subscribed)
+        closed = self._hub.state.view(time.monotonic(), now).state is FeedState.CLOSED
+        if self._alive_at is None or not topics or closed:
+            return
+        self._tell_gap(
+            Gap(slot="", since=self._alive_at, until=now, topics=topics, count=len(topics), reason="redis")
+        )
 
     def _tell_gap(self, gap: Gap) -> None:
         # Items that came from a slot in several steps have gaps with the same beginning.

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from channels.testing import WebsocketCommunicator
@@ -212,14 +213,16 @@ async def test_a_draining_process_sends_those_away_who_have_not_logged_in(servic
     assert reason["retry_after"] >= 1
 
 
-async def test_a_login_that_is_found_valid_after_the_end_takes_nobody_in(service, limits, redis_client):
+async def test_a_login_that_is_not_checked_in_time_may_come_back_and_takes_nobody_in(
+    service, limits, redis_client
+):
     limits(login_timeout=0.3)
     ticket = await asyncio.to_thread(tickets.issue, subject="user:1")
     client = await Client().open()
     await asyncio.to_thread(wait_until, lambda: redis_client.pubsub_numsub("gateway:status")[0][1] > 0)
     redis_client.execute_command("CLIENT", "PAUSE", "1000", "ALL")
     await client.send({"trnm": "LOGIN", "token": ticket})
-    assert (await client.socket.receive_output(timeout=3))["code"] == 4401
+    assert (await client.socket.receive_output(timeout=3))["code"] == 1013
     await asyncio.to_thread(redis_client.ping)
     assert await client.socket.receive_nothing(0.5)
     assert service().hub.clients == set()
@@ -333,6 +336,25 @@ async def test_gaps_that_began_together_are_all_told_and_each_once(service, redi
         told += frame["topics"] if frame.get("code") == "B1008" else []
         seen += [row["values"]["10"] for row in frame.get("data", [])]
     assert told == ["0B:005930", "0B:000660"]
+    await client.socket.disconnect()
+
+
+async def test_a_process_that_alone_lost_its_subscription_tells_its_clients(service, redis_client):
+    upstream = Upstream(redis_client)
+    upstream.status()
+    client = await Client().open()
+    await client.login()
+    await client.send(reg("005930", "000660"))
+    await asyncio.to_thread(wait_until, lambda: upstream.publish(1) > 0)
+    while (await client.receive())["trnm"] != "REAL":
+        pass
+    began = datetime.now(UTC)
+    redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    while (frame := await client.receive()).get("code") != "B1008":
+        pass
+    assert (frame["topics"], frame["reason"]) == (["0B:000660", "0B:005930"], "redis")
+    since, until = (datetime.fromisoformat(frame[name]) for name in ("from", "to"))
+    assert began - timedelta(seconds=5) <= since <= until <= datetime.now(UTC)
     await client.socket.disconnect()
 
 
