@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
 
-from gateway.feed_frames import BadFrame, Code, Registration, check_pair
+from gateway.feed_frames import PAIRS_MAX, BadFrame, Code, Registration, check_pair
 from gateway.protocol import topic_of
+
+#: Groups of one connection; clients that give each item a group of its own need as many as items.
+GROUPS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +51,32 @@ class Registrations:
         """Carry out a REG or REMOVE, wholly or not at all.
 
         Raises:
-            BadFrame: it is not allowed, or makes more unique items than the limit.
+            BadFrame: it is not allowed, or makes more unique items, groups, or pairs in all groups than the
+                limits.
         """
         if request.trnm == "REMOVE":
             self._remove(request)
             return
         wanted = frozenset(self._topic(request.trnm, kind, item) for kind, item in request.pairs or ())
         kept = frozenset() if request.replace else self.groups.get(request.group, frozenset())
-        others = (topics for group, topics in self.groups.items() if group != request.group)
+        others = [topics for group, topics in self.groups.items() if group != request.group]
+        self._check_sizes(request.trnm, others, kept | wanted)
         items = {topic.partition(":")[2] for topic in wanted.union(kept, *others)} - {""}
         if len(items) > self.rights.max_items:
             message = _("More than %(limit)s items on one connection.") % {"limit": self.rights.max_items}
             raise BadFrame(request.trnm, Code.TOO_MANY_ITEMS, message)
         self._set(request.group, kept | wanted)
+
+    @staticmethod
+    def _check_sizes(trnm: str, others: list[frozenset[str]], own: frozenset[str]) -> None:
+        if len(others) >= GROUPS_MAX:
+            message = _("More than %(limit)s groups on one connection.") % {"limit": GROUPS_MAX}
+            raise BadFrame(trnm, Code.TOO_MANY_ITEMS, message)
+        if sum(map(len, others)) + len(own) > PAIRS_MAX:
+            message = _("More than %(limit)s pairs of type and item on one connection.") % {
+                "limit": PAIRS_MAX
+            }
+            raise BadFrame(trnm, Code.TOO_MANY_ITEMS, message)
 
     def restrict(self, rights: Rights) -> frozenset[str]:
         """Take over changed rights and return the topics that they no longer allow.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.feed_frames import BadFrame, Code, Registration
-from gateway.feed_registrations import Registrations, Rights
+from gateway.feed_frames import PAIRS_MAX, BadFrame, Code, Registration
+from gateway.feed_registrations import GROUPS_MAX, Registrations, Rights
 
 
 def reg(*pairs, group="1", replace=False):
@@ -72,6 +72,28 @@ def test_two_hundred_unique_items_fit_whatever_the_types_and_one_more_is_105115(
         mine.apply(reg(*items(1, start=200), group="2"))
     assert caught.value.code is Code.TOO_MANY_ITEMS
     assert mine.topics == before
+
+
+def test_each_item_may_have_a_group_of_its_own_and_groups_are_bounded():
+    mine = Registrations(Rights())
+    for number in range(GROUPS_MAX):
+        mine.apply(reg(("0B", f"{number % 200:06}"), group=f"{number:04x}"))
+    with pytest.raises(BadFrame) as refused:
+        mine.apply(reg(("0B", "000001"), group="more"))
+    assert refused.value.code == Code.TOO_MANY_ITEMS
+    mine.apply(reg(("0D", "000001"), group="0000"))
+    mine.apply(remove(group="0001"))
+    mine.apply(reg(("0B", "000001"), group="more"))
+
+
+def test_the_pairs_of_all_groups_are_bounded():
+    mine = Registrations(Rights())
+    pairs = [(kind, item) for kind in ("0B", "0C", "0D", "0E", "0F") for _, item in items(200)]
+    for number in range(PAIRS_MAX // len(pairs)):
+        mine.apply(reg(*pairs, group=f"{number:04x}"))
+    with pytest.raises(BadFrame) as refused:
+        mine.apply(reg(("0B", "000001"), group="more"))
+    assert refused.value.code == Code.TOO_MANY_ITEMS
 
 
 def test_a_refused_frame_changes_nothing():
