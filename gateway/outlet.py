@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,6 +12,9 @@ from twisted.internet.interfaces import IPullProducer, ITransport
 from zope.interface import implementer  # type: ignore[import-untyped] # it carries no types
 
 from gateway.feed_sink import Frame
+
+#: Seconds in which a client that closes takes what waits for it. Twisted waits for ever, and reads no more.
+DRAIN_S = 10.0
 
 
 @implementer(ITransport)
@@ -87,12 +92,22 @@ class Outlet:
         self.write(b"".join(iovec))
 
     def loseConnection(self) -> None:
-        """Close once the buffer is empty; Twisted would wait for a producer that stays registered."""
+        """Close once the buffer is empty, or after ``DRAIN_S``.
+
+        Twisted would wait for a producer that stays registered.
+        """
         self.open = False
         self._transport.unregisterProducer()
         self._transport.loseConnection()
+        # Weakly: a connection that ended is not to stay in memory until then.
+        abort = weakref.WeakMethod(self._transport.abortConnection)
+        asyncio.get_running_loop().call_later(DRAIN_S, lambda: (abort() or _nothing)())
 
     def abortConnection(self) -> None:
         """Close at once."""
         self.open = False
         self._transport.abortConnection()
+
+
+def _nothing() -> None:
+    return

@@ -34,8 +34,9 @@ BACKLOG = 4096
 INBOUND_MAX = 64
 #: Seconds until a socket that is no longer read is looked at again.
 INBOUND_PAUSE = 0.05
-#: Seconds that an idle connection may stay silent before it is pinged, and then before it is dropped.
-PING_INTERVAL, PING_TIMEOUT = 20, 30
+#: Seconds that an idle connection may stay silent before it is pinged, and then before it is dropped: fewer,
+#: since Daphne pings again whatever is pending, and Autobahn counts no answer to the ping before that.
+PING_INTERVAL, PING_TIMEOUT = 20, 15
 #: Seconds for the client to answer a close frame.
 CLOSE_TIMEOUT = 2
 

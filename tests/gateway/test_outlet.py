@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
@@ -11,6 +12,7 @@ from zope.interface import implementer  # type: ignore[import-untyped] # it carr
 
 from gateway.feed_sink import Frame
 from gateway.outlet import Outlet
+from tests.conditions import wait_until
 
 
 class Transport(StringTransport):
@@ -132,11 +134,20 @@ def test_without_a_plain_socket_everything_goes_through_the_transport():
     assert not outlet.empty
 
 
-def test_closing_waits_for_no_producer(pair):
+async def test_closing_waits_for_no_producer(pair):
     outlet, transport = outlet_on(pair[0])
     outlet.loseConnection()
     assert transport.producer is None
     assert transport.disconnecting
+
+
+async def test_a_client_that_closes_and_takes_nothing_is_given_up(pair, monkeypatch):
+    monkeypatch.setattr("gateway.outlet.DRAIN_S", 0.1)
+    outlet, transport = outlet_on(pair[0])
+    outlet.write(b"nobody reads this")
+    outlet.loseConnection()
+    assert not transport.disconnected
+    await asyncio.to_thread(wait_until, lambda: transport.disconnected)
 
 
 def framed(payload):
@@ -179,7 +190,7 @@ def test_a_message_that_is_not_framed_yet_is_the_protocols(pair):
 
 
 @pytest.mark.parametrize("close", ["loseConnection", "abortConnection"])
-def test_nothing_is_taken_once_the_connection_is_being_closed(pair, close):
+async def test_nothing_is_taken_once_the_connection_is_being_closed(pair, close):
     ours, theirs = pair
     outlet, _ = outlet_on(ours)
     outlet.drained()
