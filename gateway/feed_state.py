@@ -90,9 +90,12 @@ class StateTracker:
         self._bus_up = up
 
     def update(self, status: GatewayStatus, now: float, wall: float) -> None:
-        """Take in a status; one of an owner that has been replaced is ignored."""
+        """Take in a status; one of an owner that has been replaced is ignored.
+
+        Those of one owner come in their order, whatever its clock says.
+        """
         known = self._statuses.get(status.slot)
-        if known is not None and (status.fence, status.at) < (known[0].fence, known[0].at):
+        if known is not None and status.fence < known[0].fence:
             return
         self._statuses[status.slot] = (status, now)
         self._fences = frozenset(known.fence for known, _ in self._statuses.values())

@@ -82,6 +82,12 @@ def test_a_replaced_owner_is_not_believed():
     assert mine.accepts(12)
 
 
+def test_a_clock_that_is_set_back_does_not_silence_its_owner():
+    mine = tracker(status())
+    mine.update(status(FeedState.STALE, at=WALL - 120), STATUS_TTL - 1, WALL)
+    assert mine.view(STATUS_TTL + 1, WALL).state is FeedState.STALE
+
+
 def test_the_countdown_runs_from_when_the_status_was_heard():
     view = tracker(status(FeedState.RECONNECTING, next_retry_s=8.0)).view(3.0, WALL)
     frame = json.loads(view.frame(full=False))
