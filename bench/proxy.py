@@ -175,7 +175,7 @@ def configuration(tls: bool, folder: Path, web: int, plain: int, secure: int) ->
     ]
     if tls:
         pairs += [("listen 8443 ", f"listen 127.0.0.1:{secure} "), ("/etc/bonghwa/", f"{folder}/")]
-    main_pairs = [("/tmp/", f"{folder}/"), ("worker_processes auto;", "worker_processes 1;")]  # noqa: S108 - nginx's
+    main_pairs = [("/tmp/", f"{folder}/"), ("worker_processes 2;", "worker_processes 1;")]  # noqa: S108 - nginx's
     return {
         "nginx.conf": _replaced((DEPLOY / "compose" / "nginx.conf").read_text(), main_pairs),
         "site.conf": _replaced(site, pairs),
