@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Queue
 
+from websockets.asyncio.server import ServerConnection as ServerConnectionInLoop
+from websockets.asyncio.server import serve as serve_in_loop
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
@@ -95,6 +99,32 @@ def served(server: Server) -> Iterator[int]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def wss_server(context: ssl.SSLContext) -> Iterator[int]:
+    """Greet whoever comes, in one thread: TLS does not bear the two of :func:`served`. Yields the port."""
+    started: Queue[tuple[int, Callable[[], object]]] = Queue()
+
+    async def greet(connection: ServerConnectionInLoop) -> None:
+        await connection.send("hi")
+
+    async def main() -> None:
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        async with serve_in_loop(greet, "127.0.0.1", 0, ssl=context) as server:
+            (listener,) = server.sockets
+            started.put((listener.getsockname()[1], lambda: loop.call_soon_threadsafe(ended.set)))
+            await ended.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    port, end = started.get(timeout=10)
+    try:
+        yield port
+    finally:
+        end()
+        thread.join()
 
 
 def quiet() -> logging.Logger:

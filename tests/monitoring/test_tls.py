@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from websockets.sync.server import serve
 
 from portal.monitoring.probes.base import ProbeReading, Target
 from portal.monitoring.probes.guard import Guard
 from portal.monitoring.probes.run import ask
 from tests.monitoring.certificates import HOST, Authority, server_context, tls_server
-from tests.monitoring.probe_servers import LOCAL, http_server, replying, served
+from tests.monitoring.probe_servers import LOCAL, http_server, replying, wss_server
 from tests.mute import mute
 
 
@@ -119,8 +118,7 @@ def test_https_checks_the_certificate_against_the_name_and_connects_to_the_addre
 
 
 def test_wss_checks_the_certificate_too(authority: Authority) -> None:
-    context = server_context(authority.issue(HOST))
-    with served(serve(lambda connection: connection.send("hi"), "127.0.0.1", 0, ssl=context)) as port:
+    with wss_server(server_context(authority.issue(HOST))) as port:
         good = ask(Target(kind="websocket", url=f"wss://{HOST}:{port}/"), trusting(authority))
         named = ask(Target(kind="websocket", url=f"wss://127.0.0.1:{port}/", host=HOST), trusting(authority))
         other = ask(Target(kind="websocket", url=f"wss://other.example:{port}/"), trusting(authority))

@@ -1,13 +1,18 @@
-"""WebSocket probe: the handshake is not enough, a frame has to come."""
+"""WebSocket probe: the handshake is not enough, a frame has to come.
+
+It runs on a loop of its own. The library's blocking client reads and writes in two threads, which OpenSSL
+forbids for one connection (python/cpython#143756): wss then hangs or crashes now and then.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from urllib.parse import urlunsplit
 
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.sync.client import ClientConnection, connect
 
 from portal.monitoring.probes import trust
 from portal.monitoring.probes.base import USER_AGENT, ProbeReading, Stopwatch, Target, unknown
@@ -25,24 +30,9 @@ def probe_websocket(target: Target, guard: Guard) -> ProbeReading:
     watch = Stopwatch()
     try:
         place = parse("websocket", target.url)
-        left = max(0.05, target.timeout_s - watch.ms / 1000)
-        with (
-            _connected(guard, place, left) as connected,
-            connect(
-                _presented(place, target.host),
-                sock=connected,
-                ssl=trust.verifying(guard.ca_file) if place.parts.scheme == "wss" else None,
-                open_timeout=max(0.05, target.timeout_s - watch.ms / 1000),
-                close_timeout=1,
-                ping_interval=None,
-                max_size=MAX_FRAME,
-                max_queue=4,
-                compression=None,
-                proxy=None,
-                user_agent_header=USER_AGENT,
-            ) as connection,
-        ):
-            return _after_handshake(connection, target, watch.ms)
+        with guard.connect(place.host, place.port, _left(target, watch)) as connected:
+            connected.setblocking(False)  # the library keeps the time from here on
+            return asyncio.run(_ask(target, place, guard, connected, watch))
     except Refused as refusal:
         return unknown(f"refused: {refusal}")
     except InvalidStatus as error:
@@ -60,10 +50,27 @@ def probe_websocket(target: Target, guard: Guard) -> ProbeReading:
         return watch.failed(str(error) or type(error).__name__)
 
 
-def _connected(guard: Guard, place: Place, timeout: float) -> socket.socket:
-    found = guard.connect(place.host, place.port, timeout)
-    found.settimeout(None)  # the library keeps the time from here on
-    return found
+def _left(target: Target, watch: Stopwatch) -> float:
+    return max(0.05, target.timeout_s - watch.ms / 1000)
+
+
+async def _ask(
+    target: Target, place: Place, guard: Guard, connected: socket.socket, watch: Stopwatch
+) -> ProbeReading:
+    async with connect(
+        _presented(place, target.host),
+        sock=connected,
+        ssl=trust.verifying(guard.ca_file) if place.parts.scheme == "wss" else None,
+        open_timeout=_left(target, watch),
+        close_timeout=1,
+        ping_interval=None,
+        max_size=MAX_FRAME,
+        max_queue=4,
+        compression=None,
+        proxy=None,
+        user_agent_header=USER_AGENT,
+    ) as connection:
+        return await _after_handshake(connection, target, watch.ms)
 
 
 def _presented(place: Place, host: str) -> str:
@@ -81,12 +88,13 @@ def _refused(error: InvalidStatus, watch: Stopwatch) -> ProbeReading:
     return watch.failed(f"handshake refused with HTTP {status}{redirect}", status=status)
 
 
-def _after_handshake(connection: ClientConnection, target: Target, handshake_ms: float) -> ProbeReading:
+async def _after_handshake(connection: ClientConnection, target: Target, handshake_ms: float) -> ProbeReading:
     watch = Stopwatch()
     try:
-        if target.send:
-            connection.send(target.send)
-        connection.recv(timeout=FIRST_FRAME_S if target.expect_frame else 0.2)
+        async with asyncio.timeout(FIRST_FRAME_S if target.expect_frame else 0.2):
+            if target.send:
+                await connection.send(target.send)
+            await connection.recv()
     except TimeoutError:
         if target.expect_frame:
             return watch.failed(f"no frame within {FIRST_FRAME_S:g} s of the handshake", status=101)
