@@ -197,6 +197,8 @@ async def playing(web, simulator, redis_client, tmp_path):
         async with watching(web, token) as watcher:
             await desk.told(lambda status: status.session == "LIVE" and status.topics == 1, within=40)
             with Account(desk, simulator, psutil.Process(process.pid)).open() as account:
+                # Rows that never came are not missed: a feed that is mute from the start is not stale.
+                await account.until(lambda: watcher.rows, "the first row")
                 yield account, watcher
 
 
@@ -255,7 +257,8 @@ async def test_each_fault_is_survived_told_and_recovered_from(web, simulator, re
 @pytest.mark.slow
 @pytest.mark.timeout(CHAOS_SECONDS + 300)
 async def test_a_random_mixture_of_faults_is_survived(web, simulator, redis_client, tmp_path):
-    seed = os.environ.get("CHAOS_SEED") or str(time.time_ns())
+    # In CI always the same, as Hypothesis has it: what fails there fails because of the change.
+    seed = os.environ.get("CHAOS_SEED") or os.environ.get("CI") or str(time.time_ns())
     chance = random.Random(seed)  # noqa: S311 - a repeatable mixture, not a secret
     played: list[str] = []
     until = time.monotonic() + CHAOS_SECONDS
