@@ -100,8 +100,7 @@ class Outlet:
         self._transport.unregisterProducer()
         self._transport.loseConnection()
         # Weakly: a connection that ended is not to stay in memory until then.
-        abort = weakref.WeakMethod(self._transport.abortConnection)
-        asyncio.get_running_loop().call_later(DRAIN_S, lambda: (abort() or _nothing)())
+        asyncio.get_running_loop().call_later(DRAIN_S, _abort, weakref.ref(self._transport))
 
     def abortConnection(self) -> None:
         """Close at once."""
@@ -109,5 +108,6 @@ class Outlet:
         self._transport.abortConnection()
 
 
-def _nothing() -> None:
-    return
+def _abort(transport: weakref.ref[Any]) -> None:
+    if (found := transport()) is not None:
+        found.abortConnection()

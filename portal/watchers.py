@@ -45,7 +45,8 @@ ROUND_GRACE_S = 60.0
 class Look:
     """What one look saw: seconds since each part was last heard; ``None`` was never heard.
 
-    ``heard`` are the parts that were heard in time, and not only too lately looked at to be silent.
+    ``heard`` are the parts whose heartbeat is in time. One that is neither silent nor heard has not
+    been looked at for long enough.
     """
 
     silent_s: dict[str, float | None]
@@ -96,12 +97,12 @@ class Watcher:
             parts[f"worker:{queue}"] = min(found, default=None)
         # A round that was never heard is none of this release's workers, and not expected.
         rounds = {name: age for name, age in seen.items() if name.startswith(ROUND)}
-        known = {part: age for part, age in (parts | rounds).items() if age is not None}
-        heard = frozenset(part for part, age in known.items() if age <= limit_s(part))
+        everything = (parts | rounds).items()
+        heard = {part for part, age in everything if age is not None and age <= limit_s(part)}
         back, busy = ((now - since).total_seconds() for since in (self.began, self.idle_at))
-        parts |= {part: min(age, back) for part, age in known.items()}
-        parts |= {part: min(age, back, busy) for part, age in rounds.items()}
-        return Look(parts, heard | {REDIS})
+        parts = {part: age if age is None else min(age, back) for part, age in parts.items()}
+        rounds = {part: min(age, back, busy) for part, age in rounds.items()}
+        return Look({**parts, **rounds}, frozenset(heard | {REDIS}))
 
     def check(self, now: datetime) -> dict[str, float]:
         """Look once and bring the incident up to date; return the silent parts.
