@@ -307,8 +307,9 @@ async def test_a_topic_removed_and_registered_again_at_once_brings_its_last_valu
     await client.login()
     await client.send(reg("005930"))
     for other in ("000660", "035420", "035720"):
-        while (await client.receive())["trnm"] != "REAL":
+        while (frame := await client.receive())["trnm"] != "REAL":
             pass
+        assert [row["item"] for row in frame["data"]] == ["005930"]
         for text in (reg(other), reg("005930", trnm="REMOVE"), reg("005930")):
             client.socket.input_queue.put_nowait({"type": "websocket.receive", "text": text})
     await client.socket.disconnect()
@@ -373,4 +374,5 @@ async def test_unreadable_words_on_the_bus_hurt_nobody(service, redis_client):
     while "-2" not in seen:
         frame = await client.receive()
         seen += [row["values"]["10"] for row in frame.get("data", [])]
+    assert len(service().hub.clients) == 1
     await client.socket.disconnect()

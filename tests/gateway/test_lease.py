@@ -343,6 +343,7 @@ async def test_a_stop_is_not_forgotten_while_a_lost_lease_is_let_go(simulator, d
             await desk.session("IDLE")
         finally:
             asyncio.get_running_loop().call_later(2, simulator.process.send_signal, signal.SIGCONT)
+    assert desk.client.get(LEASE) == f"another:1:z|{status.fence}".encode()
 
 
 def test_the_lease_of_a_process_that_ended_well_is_free(start, desk):
